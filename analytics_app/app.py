@@ -1,0 +1,94 @@
+"""The Faust app, and what each role starts of it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import faust
+from aiohttp.web import TCPSite
+from faust.web.drivers.aiohttp import Web as AiohttpWeb
+from mode import ServiceT
+from yarl import URL
+
+from analytics_app.embedded.endpoints import resolve
+from analytics_app.settings import Settings, settings
+
+
+class Web(AiohttpWeb):
+    """Faust's web server; several web processes of one machine listen on the same port."""
+
+    def _new_transport_tcp(self) -> TCPSite:
+        conf = self.app.conf
+        shared = settings().role == "web"
+        return TCPSite(self._runner, conf.web_bind, conf.web_port, backlog=1024, reuse_port=shared or None)
+
+
+class WebOnly(faust.App.BootStrategy):
+    """What a `web` process starts: the web server and a producer, no consumer and no agent."""
+
+    enable_kafka_consumer = False
+
+    def agents(self) -> Iterable[ServiceT]:
+        """No agent: without a consumer they would wait for ever."""
+        return ()
+
+    def kafka_client_consumer(self) -> Iterable[ServiceT]:
+        """No consumer for replies either."""
+        return ()
+
+    def tables(self) -> Iterable[ServiceT]:
+        """No table: they belong to who consumes."""
+        return ()
+
+
+class App(faust.App):
+    """The app, with our web server and the boot of its role."""
+
+    def _new_web(self) -> Web:
+        return Web(self)
+
+
+def options(settings: Settings) -> dict[str, Any]:
+    """Faust's settings under ours. What is not said here is Faust's default."""
+    serves = settings.role != "worker"
+    broker = resolve(settings).kafka_bootstrap
+    return {
+        "broker": [URL(f"kafka://{address.strip()}") for address in broker.split(",")],
+        "autodiscover": ["agents", "tables", "web"],
+        "origin": "analytics_app",
+        "store": "rocksdb://",
+        "datadir": str(settings.data_dir / "tables" / settings.worker_name),
+        "topic_partitions": settings.partitions,
+        "topic_replication_factor": settings.replication_factor,
+        "topic_allow_declare": False,  # topics are made before anything starts, with retention and compaction
+        "topic_disable_leader": True,
+        "table_standby_replicas": 0,
+        "web_enabled": True,
+        "web_bind": settings.host if serves else settings.health_host,
+        "web_host": "127.0.0.1",
+        "web_port": settings.port if serves else settings.health_port,
+        "web_application_options": {"client_max_size": 2 * 1024 * 1024},
+        # Both would publish what tables hold, without a token.
+        "web_tables_enabled": False,
+        "web_router_enabled": False,
+        "stream_buffer_maxsize": 1024,
+        "stream_wait_empty": False,
+        "producer_linger": 0.02,
+        "producer_max_batch_size": 256 * 1024,
+        "producer_max_request_size": 4 * 1024 * 1024,
+        "producer_request_timeout": 15.0,
+        "producer_acks": -1,
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_max_fetch_size": 4 * 1024 * 1024,
+        "broker_session_timeout": 15.0,
+        "broker_heartbeat_interval": 3.0,
+        "broker_rebalance_timeout": 20.0,
+        "broker_request_timeout": 30.0,
+        "broker_max_poll_interval": 86_400.0,
+        "broker_commit_interval": 2.8,
+        "logging_config": None,
+    }
+
+
+app = App(settings().app_id, **options(settings()))
+if settings().role == "web":
+    app.boot_strategy = WebOnly(app)

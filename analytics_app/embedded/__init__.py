@@ -1,0 +1,1 @@
+"""Kafka and Postgres as children of `analytics up`, and the supervisor that keeps everything running."""

@@ -1,0 +1,70 @@
+"""The one reader of JSON from outside: strict, and safe to use on anything."""
+
+import re
+
+import orjson
+
+MAX_DEPTH = 8
+
+# A text, closed or not, so that no bracket or digit inside one is taken for structure; always matches in one pass.
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_SAME_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_LONG_NUMBER = re.compile(rb"\d{19}")
+_LONG_INTEGER = re.compile(rb"(?<![\d.eE+-])-?\d{19,}(?![\d.eE])")
+# Pairs of surrogates and all other escapes are matched too, to be left alone: `\\ud800` is a backslash and five letters.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+
+
+def loads(body: bytes, max_depth: int = MAX_DEPTH) -> object:
+    """The value that `body` holds as JSON. Of a name given twice in an object, the last value counts.
+
+    A lone surrogate, which a browser writes when a script cuts a text in the middle of an emoji, becomes U+FFFD.
+    Raises ValueError, with a message for the sender, on anything else that is not JSON in UTF-8: NaN and numbers beyond
+    a double (`1e999`) included, and on integers beyond 64 bits and more than `max_depth` levels of nesting.
+    """
+    body = body.removeprefix(b"\xef\xbb\xbf")
+    if not body.strip():
+        raise ValueError("the body is empty")
+    if depth_exceeds(body, max_depth):
+        raise ValueError(f"the body is nested deeper than {max_depth} levels")
+    if _LONG_NUMBER.search(body):
+        _refuse_long_integers(body)
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as fault:
+        if "surrogate" not in fault.msg or b"\\u" not in body:
+            raise ValueError(_said(fault)) from None
+    try:
+        return orjson.loads(_ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], body))
+    except orjson.JSONDecodeError as fault:
+        raise ValueError(_said(fault)) from None
+
+
+def depth_exceeds(body: bytes, max_depth: int) -> bool:
+    """Whether arrays and objects in `body` are nested deeper than `max_depth`, by the bytes alone."""
+    if body.count(b"{") + body.count(b"[") <= max_depth:
+        return False
+    brackets = _TEXT.sub(b"", body).translate(_SAME_BRACKETS, _NOT_BRACKETS)
+    for _ in range(max_depth):
+        if not brackets:
+            break
+        brackets = brackets.replace(b"[]", b"")  # takes the innermost level away
+    # What was never closed is left too; a body like that is refused for it, not for its depth, by the parser.
+    return b"[]" in brackets or brackets.count(b"[") > max_depth
+
+
+def _refuse_long_integers(body: bytes) -> None:
+    # orjson reads them as doubles: another number than was sent.
+    for found in _LONG_INTEGER.finditer(_TEXT.sub(b'""', body)):
+        digits = found[0]
+        if len(digits) > 20 or not -(2**63) <= int(digits) < 2**64:
+            raise ValueError(f"the integer {digits[:24].decode()}… needs more than 64 bits")
+
+
+def _said(fault: orjson.JSONDecodeError) -> str:
+    if "UTF-8" in fault.msg:
+        return "the body is not valid UTF-8"
+    return f"the body is not valid JSON: {fault.msg} at character {fault.pos}"

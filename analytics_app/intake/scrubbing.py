@@ -1,0 +1,88 @@
+"""Taking out of addresses what must not be kept: secrets, e-mail addresses, card numbers."""
+
+import re
+from urllib.parse import unquote
+
+EMAIL = "[email]"
+REMOVED = "[removed]"
+
+_SECRET_NAMES = frozenset(
+    "apikey assertion auth authorization bearer card cardnumber cc code confirmation credential credentials csrf cvc "
+    "cvv email emailaddress hash hmac iban invite jsessionid jwt key login mail mailto nonce oauth otp pass passcode "
+    "passphrase passwd password passwort phone phonenumber phpsessid pin pwd saml samlrequest samlresponse secret "
+    "session sessionid sid sig signature ssn sso state tel telephone ticket token xsrf".split(),
+)
+_SECRET_ENDINGS = (
+    "apikey accesskey authkey clientkey privatekey publickey secretkey sharekey securitykey token secret password passwd "
+    "passcode signature sig credential credentials sessionid email phone otp hmac hash nonce ticket jwt".split()
+)
+_ENDINGS = tuple(_SECRET_ENDINGS)
+_NOT_NAME = re.compile(r"[^a-z0-9]+")
+_SPLIT = re.compile(r"([/?&;#])")
+# Where one of these stands in a path, a long word after it is a one-time secret.
+_BEFORE_SECRET = frozenset(
+    "activate activation auth confirm confirmation invitation invite invites magic magic-link password-reset recover "
+    "recovery reset reset-password resetpassword s3cr3t session share token unsubscribe verification verify".split(),
+)
+_OPAQUE = re.compile(r"(?=[^\d]*\d)[\w.~=-]{16,}")
+_JWT = re.compile(r"eyJ[\w-]{6,}\.[\w-]{4,}(?:\.[\w-]*)?")
+_EMAIL = re.compile(r"(?<![\w.+'-])[\w.+'-]++@[\w-]+(?:\.[\w-]+)+")
+_DIGITS = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)")
+_WORTH_A_LOOK = re.compile(r"[?@&=;%#]|eyJ|\d{4}|[^/]{16}")
+
+
+def scrub_url(url: str) -> str:
+    """A path, query or URL with its secrets as `[removed]` and its e-mail addresses as `[email]`.
+
+    A parameter with a telling name (`token`, `reset_password`, `X-Amz-Signature`) loses its value, whatever it is; in
+    other values and in segments of the path, what looks like a token, a card number or an e-mail address goes.
+    Scrubbing twice changes nothing. Never raises.
+    """
+    if not _WORTH_A_LOOK.search(url):
+        return url
+    parts = _SPLIT.split(url)
+    before = ""
+    for at in range(0, len(parts), 2):
+        part = parts[at]
+        if part:
+            parts[at] = _scrub_part(part, before)
+            before = part.lower()
+    return "".join(parts)
+
+
+def _scrub_part(part: str, before: str) -> str:
+    name, equals, value = part.partition("=")
+    if equals:
+        if not value or value in {EMAIL, REMOVED}:
+            return part
+        return f"{name}={REMOVED if _is_secret(name) else _scrub_value(value)}"
+    if before in _BEFORE_SECRET and _OPAQUE.fullmatch(part):
+        return REMOVED
+    return _scrub_value(part)
+
+
+def _scrub_value(value: str) -> str:
+    if len(value) < 5:
+        return value
+    plain = unquote(value) if "%" in value else value
+    if "@" in plain and _EMAIL.search(plain):
+        return EMAIL
+    if "eyJ" in plain and _JWT.search(plain):
+        return REMOVED
+    if len(plain) > 12 and any(_is_card(found[0]) for found in _DIGITS.finditer(plain)):
+        return REMOVED
+    return value
+
+
+def _is_secret(name: str) -> bool:
+    plain = _NOT_NAME.sub("", (unquote(name) if "%" in name else name).lower())
+    return plain in _SECRET_NAMES or plain.endswith(_ENDINGS)
+
+
+def _is_card(text: str) -> bool:
+    """Whether the digits begin as cards of the large networks do, and their check digit is right (Luhn)."""
+    digits = [int(letter) for letter in text if letter.isdigit()]
+    if not (3 <= digits[0] <= 6 or (digits[0] == 2 and 2 <= digits[1] <= 7)):
+        return False
+    doubled = (sum(divmod(2 * digit, 10)) for digit in digits[-2::-2])
+    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
