@@ -9,8 +9,10 @@ from faust.web.drivers.aiohttp import Web as AiohttpWeb
 from mode import ServiceT
 from yarl import URL
 
+from analytics_app.definitions import DEFINITIONS
 from analytics_app.embedded.endpoints import resolve
 from analytics_app.settings import Settings, settings
+from analytics_app.transport import Transport
 
 
 class Web(AiohttpWeb):
@@ -41,10 +43,18 @@ class WebOnly(faust.App.BootStrategy):
 
 
 class App(faust.App):
-    """The app, with our web server and the boot of its role."""
+    """The app, with our web server, our consumer, and the definitions kept fresh."""
 
     def _new_web(self) -> Web:
         return Web(self)
+
+    def _new_transport(self) -> Transport:
+        return Transport(self.conf.broker_consumer, self)
+
+    async def on_start(self) -> None:
+        """Start reading the definitions before anything needs them."""
+        await super().on_start()
+        self.add_future(DEFINITIONS.keep_fresh())
 
 
 def options(settings: Settings) -> dict[str, Any]:

@@ -21,4 +21,4 @@ def monotonic() -> float:
 
 def iso(at: datetime) -> str:
     """`at` as the API writes times: ISO 8601 in UTC, to the second, with a Z."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"

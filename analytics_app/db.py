@@ -7,12 +7,16 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 import orjson
-from sqlalchemy import URL, BigInteger, DateTime, MetaData, make_url
+import psycopg
+from sqlalchemy import URL, BigInteger, DateTime, MetaData, make_url, text
 from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
 from analytics_app.embedded.endpoints import resolve
+from analytics_app.embedded.errors import NotStarted
 from analytics_app.settings import settings
 
 
@@ -31,9 +35,14 @@ class Row(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {dict[str, Any]: JSONB}
 
 
+AsyncDriver = psycopg.AsyncConnection[Any]
 Time = DateTime(timezone=True)
 Uuid = UUID(as_uuid=True)
 Big = BigInteger
+
+
+OPTIONS = "-c timezone=UTC -c lock_timeout=5000 -c idle_in_transaction_session_timeout=20000"
+"""A paused process must not hold a position for long: the server ends its transaction, and the lock with it."""
 
 
 def database_url(url: str) -> URL:
@@ -54,7 +63,16 @@ def engine() -> AsyncEngine:
         pool_recycle=1800,
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
-        connect_args={"connect_timeout": 5, "application_name": "analytics", "options": "-c timezone=UTC"},
+        connect_args={
+            "connect_timeout": 5,
+            "application_name": f"analytics-{settings().role}",
+            "options": OPTIONS,
+            # A peer that vanished without a word is noticed within 10 s.
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,
+        },
     )
 
 
@@ -66,6 +84,67 @@ async def transaction() -> AsyncIterator[AsyncConnection]:
     """
     async with engine().begin() as db:
         yield db
+
+
+_FOR_SUMS = text(
+    # Sums over many rows: compiling them takes longer than they do, and sorts in 4 MB go to disk. A plan made for any
+    # list of numbers compares each row with each of them (12 s where the plan for this list takes 0.5 s).
+    "SELECT set_config('jit', 'off', true), set_config('work_mem', '64MB', true),"
+    " set_config('plan_cache_mode', 'force_custom_plan', true)"
+)
+
+
+@asynccontextmanager
+async def snapshot() -> AsyncIterator[AsyncConnection]:
+    """One read-only transaction that sees the database as of its first question, whatever is written meanwhile.
+
+    Raises what `transaction` raises.
+    """
+    async with engine().connect() as db:
+        await db.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        async with db.begin():
+            await db.execute(_FOR_SUMS)
+            yield db
+
+
+@asynccontextmanager
+async def batch_transaction() -> AsyncIterator[AsyncDriver]:
+    """One transaction on psycopg's own connection, for what writes in bulk: COPY, arrays, prepared statements.
+
+    Raises `psycopg.OperationalError` where Postgres is away or went away: then it is not known whether the commit,
+    if it was under way, took place.
+    """
+    try:
+        connecting = engine().connect()
+        db = await connecting.start()
+    except DBAPIError as error:
+        raise psycopg.OperationalError(str(error.orig)) from error
+    except SQLAlchemyTimeout as error:
+        raise psycopg.OperationalError("no free connection") from error
+    try:
+        driver = (await db.get_raw_connection()).driver_connection
+        assert isinstance(driver, psycopg.AsyncConnection)
+        async with driver.transaction():
+            yield driver
+    except psycopg.OperationalError:
+        await db.invalidate()
+        raise
+    finally:
+        await db.close()
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether `error` says that Postgres is away or overloaded, rather than that a statement is wrong."""
+    if isinstance(error, DBAPIError):
+        refused = isinstance(error.orig, psycopg.OperationalError)
+        return refused or isinstance(error, InterfaceError) or bool(error.connection_invalidated)
+    return isinstance(error, SQLAlchemyTimeout | psycopg.OperationalError | psycopg.InterfaceError | NotStarted)
+
+
+async def ping() -> None:
+    """Return once Postgres answers. Raises what `is_away` knows where it does not."""
+    async with engine().connect() as db:
+        await db.execute(text("SELECT 1"))
 
 
 async def dispose() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 
 import psycopg
 import structlog
@@ -18,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from analytics_app import clock
 from analytics_app.db import database_url, transaction
 from analytics_app.embedded.endpoints import resolve
+from analytics_app.sessions.state import Rules
 from analytics_app.settings import settings
 from analytics_app.websites import definitions_store as store
 from analytics_app.websites.logic import PixelKey, Snapshot, Token, Website, token_hash
@@ -35,10 +37,15 @@ class Definitions:
 
     def __init__(self) -> None:
         self.snapshot = Snapshot()
-        self.loaded = False
+        self._first = asyncio.Event()
         self._asked: dict[str | bytes, float] = {}
         self._asking: dict[str | bytes, asyncio.Future[None]] = {}
         self._renewed: list[Callable[[], None]] = []
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the copy has been read at all."""
+        return self._first.is_set()
 
     # Reading: no waiting, no database.
 
@@ -46,10 +53,23 @@ class Definitions:
         """The website, or None where there is none of that id."""
         return self.snapshot.websites.get(website_id)
 
-    def session_timeout_s(self, website_id: int) -> int:
-        """Seconds of inactivity that end a session of that website."""
-        website = self.snapshot.websites.get(website_id)
-        return (website and website.session_timeout_s) or settings().session_timeout_s
+    def rules(self) -> Callable[[int], Rules | None]:
+        """The rules of sessions by website, as they are now; None for a website that is gone."""
+        websites, conf = self.snapshot.websites, settings()
+
+        @cache
+        def rules_of(website_id: int) -> Rules | None:
+            website = websites.get(website_id)
+            if website is None:
+                return None
+            timeout_s = website.session_timeout_s or conf.session_timeout_s
+            return Rules(timeout_s * 1000, conf.session_max_s * 1000, conf.bounce_engaged_s)
+
+        return rules_of
+
+    async def ready(self) -> None:
+        """Wait until the copy has been read for the first time."""
+        await self._first.wait()
 
     def website_of_key(self, key: str) -> Website | None:
         """The website that a pixel key stands for now, by the copy alone."""
@@ -129,7 +149,7 @@ class Definitions:
                 salts=salts,
             )
         )
-        self.loaded = True
+        self._first.set()
 
     async def renew_one(self, kind: str, id_: int) -> None:
         """Read one website with its keys, or one token, anew. Raises what the database raises."""

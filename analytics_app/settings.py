@@ -40,12 +40,17 @@ class Settings(BaseSettings):
     host: str = Field("0.0.0.0", description="Address the web process listens on")  # noqa: S104 - a service is to be reached
     port: int = Field(6066, ge=0, le=65535, validation_alias=_either("PORT", "PORT"), description="Port of the API")
     health_host: str = Field("127.0.0.1", description="Address of a worker's own health and metrics pages")
-    health_port: int = Field(0, ge=0, le=65535, description="Port of a worker's own health and metrics pages; 0: any free one")
+    health_port: int = Field(
+        0, ge=0, le=65535, description="Port of a worker's own health and metrics pages; 0: any free one"
+    )
     public_url: str = Field(
         "", description="Address browsers reach the service at, for snippets and links; empty: host and port"
     )
+    demo: bool = Field(True, description="Serve the demo page /demo, to browsers on this machine only")
     role: Literal["all", "web", "worker"] = Field("all", description="What this process does")
-    worker_name: str = Field("main", pattern=r"^[A-Za-z0-9._-]{1,60}$", description="Names a worker's own table folder on a shared machine")
+    worker_name: str = Field(
+        "main", pattern=r"^[A-Za-z0-9._-]{1,60}$", description="Names a worker's own table folder on a shared machine"
+    )
     app_id: str = Field(
         "analytics", pattern=r"^[a-z0-9-]{1,40}$", description="Name of the Faust app, and prefix of its topics"
     )

@@ -1,7 +1,7 @@
 """Every topic: its name, key and value. Read this file to see the stream.
 
-    browser ─▶ web ─▶ hits ─▶ sessions ─▶ Postgres
-                                 └─▶ activity ─▶ realtime ─▶ live views
+browser ─▶ web ─▶ hits ─▶ sessions ─▶ Postgres
+                             └─▶ activity ─▶ realtime ─▶ live views
 """
 
 from dataclasses import dataclass, field
@@ -70,7 +70,8 @@ async def ensure_topics() -> list[str]:
 
 async def _create(admin: AIOKafkaAdminClient, missing: list[TopicPlan]) -> None:
     new = [
-        NewTopic(plan.name, plan.partitions, settings().replication_factor, topic_configs=plan.config) for plan in missing
+        NewTopic(plan.name, plan.partitions, settings().replication_factor, topic_configs=plan.config)
+        for plan in missing
     ]
     answer = await admin.create_topics(new)
     for name, code, *_ in answer.topic_errors:

@@ -1,6 +1,7 @@
 """Where Kafka and Postgres are: as the settings say, or as the embedded servers of the data folder are reached."""
 
 import json
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,11 +56,16 @@ def read(layout: Layout) -> dict[str, object]:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
     except PermissionError as error:
-        raise NotStarted(f"{layout.endpoints_file} belongs to another user; run this as the user who runs `analytics up`") from error
+        raise NotStarted(
+            f"{layout.endpoints_file} belongs to another user; run this as the user who runs `analytics up`"
+        ) from error
     return noted if isinstance(noted, dict) else {}
+
+
+_noting = threading.Lock()
 
 
 def note(layout: Layout, **values: object) -> None:
     """Keep `values` beside what is noted already. Only the holder of the folder's lock writes."""
-    write_private(layout.endpoints_file, json.dumps(read(layout) | values, indent=1) + "\n")
-
+    with _noting:  # Kafka and Postgres are prepared side by side
+        write_private(layout.endpoints_file, json.dumps(read(layout) | values, indent=1) + "\n")

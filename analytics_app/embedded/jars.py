@@ -1,4 +1,4 @@
-"""Kafka's jars: fetched once for each user of the machine, checked against a fixed list, then used without a network."""
+"""Kafka's jars: fetched once for each user of the machine, checked against a list, then used without a network."""
 
 import hashlib
 import json
@@ -69,9 +69,9 @@ def class_path(kept: Path | None = None) -> str:
 
 
 def fetch(jars: list[Jar], progress: Progress, kept: Path | None = None) -> None:
-    """Fetch `jars` from Maven Central (or the repositories of jgo's settings) and check each before it counts as there.
+    """Fetch `jars` from Maven Central (or where jgo's settings say), checking each before it counts.
 
-    Raises StartFailed where one cannot be had, or is not what the list says.
+    `progress` may raise InterruptedError to end it. Raises StartFailed where one cannot be had, or is another file.
     """
     kept = kept or folder()
     incoming = kept / f"incoming-{uuid4().hex}"
@@ -99,7 +99,9 @@ def _fetch_one(jar: Jar, incoming: Path, kept: Path, progress: Progress) -> None
                 file.replace(kept / jar.file_name)
                 return
             problem = "what came is not what is expected (its SHA-256 differs)"
-        except Exception as error:  # noqa: BLE001 - jgo raises RuntimeError, and requests many kinds
+        except InterruptedError:  # raised by `progress` of one who no longer waits
+            raise
+        except Exception as error:
             problem = str(error)
         progress(-seen)
     raise StartFailed(
@@ -111,9 +113,9 @@ def _fetch_one(jar: Jar, incoming: Path, kept: Path, progress: Progress) -> None
 
 def _download(jar: Jar, repository: Path, count: Progress) -> Path:
     # Imported here: only the first start of a user needs it.
-    from jgo.config import GlobalSettings  # noqa: PLC0415
-    from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415
-    from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415
+    from jgo.config import GlobalSettings
+    from jgo.constants import MAVEN_CENTRAL_URL
+    from jgo.maven import MavenContext, PythonResolver
 
     @contextmanager
     def counted(_name: str, _size: int) -> "Iterator[Progress]":

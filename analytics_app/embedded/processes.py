@@ -48,7 +48,7 @@ def spawn(program: Program, *, pipe: bool = False) -> "subprocess.Popen[bytes]":
     output: int | IO[bytes] = program.log_file.open("ab") if program.log_file else subprocess.PIPE
     guard = (program.orphan_signal.value, os.getpid(), uid, gid, read_end)
     try:
-        process = subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(GUARD), *map(str, guard), *program.command],
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             cwd=program.directory, env={**os.environ, **program.environment},
@@ -152,4 +152,3 @@ def died_of(code: int) -> str:
         return f"by signal {-code} ({signal.Signals(-code).name})"
     except ValueError:
         return f"by signal {-code}"
-

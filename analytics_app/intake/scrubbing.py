@@ -6,28 +6,82 @@ from urllib.parse import unquote
 EMAIL = "[email]"
 REMOVED = "[removed]"
 
-_SECRET_NAMES = frozenset(
-    "apikey assertion auth authorization bearer card cardnumber cc code confirmation credential credentials csrf cvc "
-    "cvv email emailaddress hash hmac iban invite jsessionid jwt key login mail mailto nonce oauth otp pass passcode "
-    "passphrase passwd password passwort phone phonenumber phpsessid pin pwd saml samlrequest samlresponse secret "
-    "session sessionid sid sig signature ssn sso state tel telephone ticket token xsrf".split(),
-)
+_SECRET_NAMES = {
+    *(
+        "assertion",
+        "auth",
+        "authorization",
+        "bearer",
+        "code",
+        "confirmation",
+        "csrf",
+        "jsessionid",
+        "jwt",
+        "key",
+        "nonce",
+        "oauth",
+        "otp",
+    ),
+    *(
+        "pass",
+        "passphrase",
+        "passwort",
+        "phpsessid",
+        "pin",
+        "pwd",
+        "saml",
+        "samlrequest",
+        "samlresponse",
+        "sid",
+        "sso",
+        "ticket",
+        "xsrf",
+    ),
+    *(
+        "cardnumber",
+        "cvc",
+        "cvv",
+        "iban",
+        "login",
+        "mail",
+        "mailto",
+        "msisdn",
+        "phone",
+        "phonenumber",
+        "ssn",
+        "tel",
+        "telephone",
+    ),
+}
 _SECRET_ENDINGS = (
-    "apikey accesskey authkey clientkey privatekey publickey secretkey sharekey securitykey token secret password passwd "
-    "passcode signature sig credential credentials sessionid email phone otp hmac hash nonce ticket jwt".split()
+    *("apikey", "accesskey", "authkey", "clientkey", "privatekey", "publickey", "secretkey", "sharekey", "securitykey"),
+    *("accesskeyid", "authcode", "credential", "credentials", "email", "emailaddress", "hash", "hmac", "jwt", "nonce"),
+    *("otp", "passcode", "passwd", "password", "secret", "sessionid", "sessionkey", "sig", "signature", "token"),
 )
-_ENDINGS = tuple(_SECRET_ENDINGS)
 _NOT_NAME = re.compile(r"[^a-z0-9]+")
 _SPLIT = re.compile(r"([/?&;#])")
 # Where one of these stands in a path, a long word after it is a one-time secret.
-_BEFORE_SECRET = frozenset(
-    "activate activation auth confirm confirmation invitation invite invites magic magic-link password-reset recover "
-    "recovery reset reset-password resetpassword s3cr3t session share token unsubscribe verification verify".split(),
-)
-_OPAQUE = re.compile(r"(?=[^\d]*\d)[\w.~=-]{16,}")
+_BEFORE_SECRET = {
+    *(
+        "activate",
+        "activation",
+        "auth",
+        "confirm",
+        "confirmation",
+        "invitation",
+        "invite",
+        "invites",
+        "magic",
+        "magic-link",
+    ),
+    *("password-reset", "recover", "recovery", "reset", "reset-password", "resetpassword", "session", "share", "token"),
+    *("unsubscribe", "verification", "verify"),
+}
+# Hexadecimal (UUIDs too), or letters of both cases with digits: `summer-sale-2024-deals` is neither.
+_OPAQUE = re.compile(r"(?=\D*\d)[0-9a-fA-F-]{16,}|(?=\D*\d)(?=[^A-Z]*[A-Z])(?=[^a-z]*[a-z])[\w.~=-]{16,}", re.ASCII)
 _JWT = re.compile(r"eyJ[\w-]{6,}\.[\w-]{4,}(?:\.[\w-]*)?")
 _EMAIL = re.compile(r"(?<![\w.+'-])[\w.+'-]++@[\w-]+(?:\.[\w-]+)+")
-_DIGITS = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)")
+_DIGITS = re.compile(r"(?<!\d)\d(?:[ +-]?\d){12,18}(?!\d)")
 _WORTH_A_LOOK = re.compile(r"[?@&=;%#]|eyJ|\d{4}|[^/]{16}")
 
 
@@ -53,8 +107,9 @@ def scrub_url(url: str) -> str:
 def _scrub_part(part: str, before: str) -> str:
     name, equals, value = part.partition("=")
     if equals:
+        name = _scrub_value(name)
         if not value or value in {EMAIL, REMOVED}:
-            return part
+            return f"{name}={value}"
         return f"{name}={REMOVED if _is_secret(name) else _scrub_value(value)}"
     if before in _BEFORE_SECRET and _OPAQUE.fullmatch(part):
         return REMOVED
@@ -71,12 +126,16 @@ def _scrub_value(value: str) -> str:
         return REMOVED
     if len(plain) > 12 and any(_is_card(found[0]) for found in _DIGITS.finditer(plain)):
         return REMOVED
+    if (
+        plain is not value and "=" in plain and scrub_url(plain) != plain
+    ):  # an address inside: `?next=%2Fin%3Ftoken%3D1`
+        return REMOVED
     return value
 
 
 def _is_secret(name: str) -> bool:
     plain = _NOT_NAME.sub("", (unquote(name) if "%" in name else name).lower())
-    return plain in _SECRET_NAMES or plain.endswith(_ENDINGS)
+    return plain in _SECRET_NAMES or plain.endswith(_SECRET_ENDINGS)
 
 
 def _is_card(text: str) -> bool:

@@ -5,8 +5,6 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
-from analytics_app.intake.scrubbing import scrub_url
-
 MAX_BYTES = 2000
 """Longest text in UTF-8: an index entry of Postgres holds 2,704 bytes."""
 
@@ -22,7 +20,6 @@ Scalar = str | int | float | bool
 _REMOVED = re.compile("[\0\u202a-\u202e\u2066-\u2069]")
 _CONTROLS = re.compile("[\x01-\x1f\x7f-\x9f\u2028\u2029]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{0,30}://[^/?#]*")
 
 
 def clean_text(value: str, limit: int) -> str:
@@ -40,24 +37,6 @@ def clean_text(value: str, limit: int) -> str:
     if len(text) * 4 > MAX_BYTES:
         text = text.encode()[:MAX_BYTES].decode(errors="ignore")
     return text.strip()
-
-
-def clean_path(value: str, limit: int = 1000) -> str:
-    """The page of a path or URL: always with a `/` in front, without origin and fragment, secrets taken out.
-
-    A query stays where the sender sent one. A fragment stays where it is the page of a hash-routed site (`#/…`, `#!…`).
-    Never raises; an empty value is `/`.
-    """
-    # Taken from more than is kept: a parameter that is scrubbed must not be cut before it is recognised.
-    text = clean_text(value, 2 * limit)
-    if "://" in text and (origin := _ORIGIN.match(text)):
-        text = text[origin.end() :]
-    if "#" in text:
-        page, _, fragment = text.partition("#")
-        text = f"{page}#{fragment}" if fragment.startswith(("/", "!")) else page
-    if not text.startswith("/"):
-        text = f"/{text}"
-    return clean_text(scrub_url(text), limit)
 
 
 def clean_properties(properties: Mapping[str, object]) -> dict[str, Scalar]:

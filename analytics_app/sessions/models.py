@@ -25,8 +25,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from analytics_app.db import Big, Row, Time, Uuid
 
-EVENT_IDS = Sequence("event_ids", metadata=Row.metadata)
-"""Event ids; each web process takes a block of `EVENT_ID_BLOCK` at a time."""
+EVENT_ID_BLOCK = 1000
+EVENT_IDS = Sequence("event_ids", increment=EVENT_ID_BLOCK, metadata=Row.metadata)
+"""Event ids: each value opens a block of `EVENT_ID_BLOCK`, which one web process hands out."""
 
 
 class TermRow(Row):
@@ -58,7 +59,7 @@ class VisitorRow(Row):
 class SessionStateRow(Row):
     """What the fold of one session id needs to go on, for as long as a hit may still change it.
 
-    `version` is a random number written anew with each change; a copy of the state held elsewhere is good while it agrees.
+    `version` is a random number, new with each change: a copy of the state held elsewhere is good while it agrees.
     """
 
     __tablename__ = "session_states"

@@ -37,7 +37,7 @@ TOLD = (("websites", "website", "id"), ("pixel_keys", "website", "website_id"), 
 
 
 def upgrade() -> None:
-    op.execute("CREATE SEQUENCE event_ids AS bigint MINVALUE 1 MAXVALUE 9007199254740991")
+    op.execute("CREATE SEQUENCE event_ids AS bigint INCREMENT BY 1000 MINVALUE 1 MAXVALUE 9007199254740000")
     op.create_table(
         "client_ids",
         sa.Column("website_id", sa.Integer(), nullable=False),

@@ -1,0 +1,139 @@
+"""From hits to sessions, events and rollups."""
+
+import asyncio
+import weakref
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from faust.streams import _current_event  # a table write asks it which partition it belongs to
+from faust.types import TP, EventT, StreamT
+from mode.supervisors import CrashingSupervisor
+
+from agents.sink import Sink, Written
+from analytics_app import topics
+from analytics_app.app import app
+from analytics_app.db import AsyncDriver
+from analytics_app.definitions import DEFINITIONS
+from analytics_app.realtime.logic import activity_of
+from analytics_app.records import Active, ActivityRecord, AnyHit, Hit, encode
+from analytics_app.sessions import logic, store
+from analytics_app.sessions.state import State
+from analytics_app.sessions.store import Held, instant
+from analytics_app.settings import settings
+from analytics_app.stream.logic import Record
+from tables import sessions
+
+FORGET_EVERY = 50
+FORGET_MOST = 500
+TOLD_WITHIN_S = 5.0
+KEPT = timedelta(hours=26)
+"""A hit may be a day late and join what ended a timeout before it."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Saved:
+    """What the table is to hold, and to drop, once the transaction is committed."""
+
+    held: dict[str, Held] = field(default_factory=dict)
+    over: list[str] = field(default_factory=list)
+
+
+async def write(db: AsyncDriver, partition: int, hits: Sequence[AnyHit]) -> Written:
+    """Fold `hits` and write what they come to, in the transaction of `db`; tell the realtime agent who was seen."""
+    rules_of = DEFINITIONS.rules()
+    repeats = await store.claim_client_ids(db, hits)
+    states = await _states(db, hits)
+    folded = logic.fold(states, hits, rules_of, repeats)
+    await store.number_visitors(db, folded)
+    telling = asyncio.ensure_future(_tell(activity_of(folded)))
+    try:
+        held = await store.write(db, partition, folded, rules_of)
+        over = await _forget(db, partition, hits)
+        await telling
+    finally:
+        telling.cancel()
+    outcomes = Counter({f"ignored_{reason}": count for reason, count in folded.ignored.items()})
+    outcomes.update(stored=folded.stored, duplicate=sum(_repeats(hit, repeats) for hit in hits))
+    return Written(outcomes, Saved(held, over))
+
+
+async def _states(db: AsyncDriver, hits: Sequence[AnyHit]) -> dict[str, State]:
+    """The states to fold from: the table's where their version is the row's, else the row's."""
+    states = await store.states_of(db, sessions.held({hit.session_key for hit in hits}))
+    lost = logic.lost_views(states, hits)
+    if lost:
+        since = min(visit.started_ms for state in states.values() for visit in state.visits)
+        logic.restore(states, await store.views_of(db, lost, instant(since)))
+    return states
+
+
+def _repeats(hit: AnyHit, repeats: dict[int, int]) -> bool:
+    return isinstance(hit, Hit) and hit.event_id in repeats
+
+
+async def _tell(seen: dict[int, list[Active]]) -> None:
+    """Tell the realtime agent who was seen; returns once Kafka has it.
+
+    Raises TimeoutError where it does not take it in time; told twice, it makes no difference.
+    """
+    sent = [
+        await topics.activity.send(
+            key=b"%d" % website_id,
+            value=encode(ActivityRecord(website_id, active)),
+            partition=website_id % settings().partitions,
+        )
+        for website_id, active in seen.items()
+    ]
+    if sent:
+        await asyncio.wait_for(asyncio.gather(*sent), TOLD_WITHIN_S)
+
+
+_batches: Counter[int] = Counter()
+
+
+async def _forget(db: AsyncDriver, partition: int, hits: Sequence[AnyHit]) -> list[str]:
+    """Now and then, delete states that are over; the stream's own time decides, so that a late worker loses none."""
+    _batches[partition] += 1
+    if _batches[partition] % FORGET_EVERY:
+        return []
+    now_ms = min(hit.at_ms for hit in hits)
+    return await store.forget_states(db, partition, instant(now_ms) - KEPT, FORGET_MOST)
+
+
+sink = Sink(topics.hits.get_topic_name(), write)
+
+
+async def store_partition(partition: int, events: Sequence[EventT[Any]]) -> None:
+    """Store one partition's part of a batch, then hold its sessions in the table."""
+    # Only this task's context: the stream's own "current event" would take the place of the next record.
+    _current_event.set(weakref.ref(events[0]))
+    written = await sink.store(partition, [Record(event.message.offset, event.message.value) for event in events])
+    if TP(sink.topic, partition) not in app.consumer.assignment():
+        return  # given to another worker meanwhile: stored by whoever came first, held by whoever owns it now
+    for one in written:
+        sessions.hold(one.after.held)
+        sessions.forget(one.after.over)
+
+
+def by_partition(events: Iterable[EventT[Any]]) -> dict[int, list[EventT[Any]]]:
+    """The events of a batch by their partition."""
+    groups = defaultdict(list)
+    for event in events:
+        groups[event.message.partition].append(event)
+    return groups
+
+
+@app.agent(topics.hits, name="sessions", concurrency=1, supervisor_strategy=CrashingSupervisor)
+async def track_sessions(stream: StreamT[bytes]) -> None:
+    """Fold every hit into its session, and both into Postgres."""
+    await DEFINITIONS.ready()
+    async for events in stream.noack_take(settings().batch_records, within=settings().batch_within_s):
+        await asyncio.gather(*(store_partition(partition, group) for partition, group in by_partition(events).items()))
+        for event in events:
+            event.ack()

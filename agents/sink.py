@@ -1,0 +1,157 @@
+"""The one way from a topic into Postgres: a partition's batch, its transaction, its position.
+
+Postgres owns the position: what a transaction stores and how far it has come are committed together, so a record is
+stored once whatever is killed. Faust's acknowledgements only serve as a figure of how far behind a worker is.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+import structlog
+from aiokafka.errors import KafkaError
+
+from analytics_app import figures
+from analytics_app.db import AsyncDriver, batch_transaction
+from analytics_app.records import AnyHit, encode
+from analytics_app.sessions.store import instant
+from analytics_app.stream import store
+from analytics_app.stream.logic import Admitted, Failure, Gap, Parsed, Record, admit, digest_of, fresh, parse
+
+FAILURES_IN_A_ROW = 1000
+"""So many failures with no success between them are no bad records, but a fault of ours: stop, drain nothing away."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Written:
+    """What one write of hits came to: the outcome of each hit, and what its agent does after the commit."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    after: Any = None
+
+
+Write = Callable[[AsyncDriver, int, Sequence[AnyHit]], Awaitable[Written]]
+
+
+class TooManyFailures(RuntimeError):
+    """Raised when nothing can be stored any more: the process ends, and the position stays."""
+
+
+class Sink:
+    """Stores batches of one topic by `write`, which does the SQL of a list of hits in the transaction it is given."""
+
+    def __init__(self, topic: str, write: Write) -> None:
+        self.topic = topic
+        self.write = write
+        self.failed_in_a_row = 0
+        self.progressed_at = time.monotonic()
+
+    async def store(self, partition: int, records: Sequence[Record]) -> list[Written]:
+        """Store what is new of `records`; returns what was written once it is committed, nothing if nothing was new.
+
+        Where Postgres or Kafka is away it waits in place, with growing pauses. Raises `Gap` where records are missing, and
+        `TooManyFailures`.
+        """
+        parsed = [parse(record) for record in records]
+        careful, pause_s, began = False, 0.1, time.perf_counter()
+        while True:
+            try:
+                written = await self._attempt(partition, records, parsed, careful=careful)
+            except (psycopg.OperationalError, KafkaError, TimeoutError) as error:
+                away = "postgres" if isinstance(error, psycopg.OperationalError) else "kafka"
+                figures.RETRIES.labels(away).inc()
+                figures.WAITING.set(1)
+                log.warning("waiting", what=away, partition=partition, error=str(error).strip(), pause_s=pause_s)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, 3.0)
+            except (Gap, TooManyFailures):
+                raise
+            except Exception:
+                if careful:
+                    raise
+                log.exception("a batch was refused; taking it apart", topic=self.topic, partition=partition)
+                figures.RETRIES.labels("refused").inc()
+                careful = True
+            else:
+                figures.WAITING.set(0)
+                figures.BATCH_S.labels(self.topic).observe(time.perf_counter() - began)
+                self.progressed_at = time.monotonic()
+                return written
+
+    async def _attempt(
+        self, partition: int, records: Sequence[Record], parsed: Sequence[Parsed], *, careful: bool
+    ) -> list[Written]:
+        """One transaction, from the position's lock to its new value."""
+        async with batch_transaction() as db:
+            next_offset = await store.lock_position(db, self.topic, partition)
+            taken = fresh(next_offset, records)
+            if not taken:
+                return []
+            by_offset = {one.offset: one for one in parsed}
+            new = [by_offset[record.offset] for record in taken]
+            writers = sorted({one.writer for one in new if one.writer})
+            batch = admit(new, await store.sequences(db, self.topic, partition, writers))
+            if careful:
+                written = await self._write_apart(db, partition, batch)
+            else:
+                written = [await self.write(db, partition, batch.hits)] if batch.hits else []
+            await self._settle(db, partition, batch, written)
+            stream_at = max((hit.at_ms for hit in batch.hits), default=None)
+            await store.move_position(
+                db,
+                self.topic,
+                partition,
+                taken[-1].offset + 1,
+                digest_of(taken[-1]),
+                instant(stream_at) if stream_at else None,
+            )
+        self._note(batch, written)
+        return written
+
+    async def _write_apart(self, db: AsyncDriver, partition: int, batch: Admitted) -> list[Written]:
+        """Write what can be written, halving until each hit that is refused stands alone; those are set aside."""
+        written: list[Written] = []
+        waiting = [(0, len(batch.hits))] if batch.hits else []
+        while waiting:
+            first, last = waiting.pop()
+            try:
+                async with db.transaction():
+                    written.append(await self.write(db, partition, batch.hits[first:last]))
+            except (psycopg.OperationalError, KafkaError, TimeoutError):
+                raise
+            except Exception as error:
+                if last - first == 1:
+                    log.warning("a hit cannot be stored", partition=partition, error=str(error)[:500])
+                    batch.failures.append(
+                        Failure(batch.offsets[first], encode(batch.hits[first]), f"{type(error).__name__}: {error}")
+                    )
+                    batch.outcomes["failed"] += 1
+                else:
+                    middle = (first + last) // 2
+                    waiting += [(middle, last), (first, middle)]
+        return written
+
+    async def _settle(self, db: AsyncDriver, partition: int, batch: Admitted, written: Sequence[Written]) -> None:
+        """Keep what failed, who wrote, and how each hit ended."""
+        failing = len(batch.failures)
+        if failing and not written and self.failed_in_a_row + failing > FAILURES_IN_A_ROW:
+            raise TooManyFailures(f"{self.failed_in_a_row + failing} failures in a row on {self.topic}/{partition}")
+        if failing:
+            await store.keep_failures(db, self.topic, partition, batch.failures)
+        if batch.sequences:
+            await store.keep_sequences(db, self.topic, partition, batch.sequences)
+        for one in written:
+            batch.outcomes.update(one.outcomes)
+        await store.add_outcomes(db, self.topic, partition, batch.outcomes)
+
+    def _note(self, batch: Admitted, written: Sequence[Written]) -> None:
+        self.failed_in_a_row = 0 if written else self.failed_in_a_row + len(batch.failures)
+        figures.BATCH_HITS.labels(self.topic).observe(len(batch.hits))
+        if batch.failures:
+            figures.FAILED.labels(self.topic).inc(len(batch.failures))

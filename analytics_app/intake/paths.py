@@ -1,0 +1,32 @@
+"""The page of a hit, as it is stored."""
+
+import re
+
+from analytics_app.intake.campaigns import without_campaign
+from analytics_app.intake.scrubbing import scrub_url
+from analytics_app.intake.text import clean_text
+
+MAX_PATH = 1000
+
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{0,30}://[^/?#]*")
+
+
+def clean_path(value: str, limit: int = MAX_PATH) -> str:
+    """The page of a path or URL: always with a `/` in front, without origin and fragment, secrets taken out.
+
+    A query stays where the sender sent one, but for the campaign's parameters, which are stored by themselves. A
+    fragment stays where it is the page of a hash-routed site (`#/…`, `#!…`). Cleaning twice changes nothing. Never
+    raises; an empty value is `/`.
+    """
+    # Taken from more than is kept: a parameter that is scrubbed must not be cut before it is recognised.
+    text = clean_text(value, 2 * limit)
+    if "://" in text and (origin := _ORIGIN.match(text)):
+        text = text[origin.end() :]
+    if "#" in text:
+        page, _, fragment = text.partition("#")
+        text = f"{page}#{fragment}" if fragment.startswith(("/", "!")) else page
+    if not text.startswith("/"):
+        text = f"/{text}"
+    if "?" in text:
+        text = without_campaign(text)
+    return clean_text(scrub_url(text), limit)

@@ -1,0 +1,227 @@
+"""From a request to a hit: named steps, each of which keeps, enriches, or drops with a reason.
+
+The sender's address and user agent end here: what goes on is a country, a device, and keyed hashes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from analytics_app.intake import bots, privacy
+from analytics_app.intake.campaigns import NONE, Campaign, campaign_of
+from analytics_app.intake.paths import clean_path
+from analytics_app.intake.places import Places
+from analytics_app.intake.privacy import Ids
+from analytics_app.intake.referrers import plain_host, referral_of
+from analytics_app.intake.schemas import EventBody, PixelBody
+from analytics_app.intake.scrubbing import scrub_url
+from analytics_app.intake.user_agents import device_of
+from analytics_app.records import Hit
+from analytics_app.sessions.kinds import EventKind
+from analytics_app.websites.logic import Website
+
+DIRECT = "Direct"
+
+
+class DropReason(StrEnum):
+    """Why a hit is answered ok and not counted."""
+
+    GPC = "gpc"
+    DNT = "dnt"
+    NO_CONSENT = "no_consent"
+    FOREIGN_HOST = "foreign_host"
+    PREFETCH = "prefetch"
+    BOT = "bot"
+
+
+class Dropped(Exception):
+    """Raised by a step that drops a hit: an answer, not a fault."""
+
+    def __init__(self, reason: DropReason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    @property
+    def told(self) -> bool:
+        """Whether the sender learns of it: a bot does not."""
+        return self.reason is not DropReason.BOT
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sent a request: its address and user agent, which go no further than this pipeline."""
+
+    address: str
+    user_agent: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What the steps need to know beside the request."""
+
+    secret: bytes
+    places: Places
+    today: bytes
+    yesterday: bytes | None
+    running: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Draft:
+    """A hit in the making."""
+
+    website: Website
+    body: PixelBody | EventBody
+    sender: Sender
+    known: Knowledge
+    campaign: Campaign = NONE
+    ids: Ids = Ids("", "")
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+def drop_opted_out(draft: Draft) -> None:
+    """A visitor whose browser says so is not counted, where the website honours it (it does by default)."""
+    reason = privacy.opted_out(draft.sender.headers, draft.website.honour_dnt)
+    if reason:
+        raise Dropped(DropReason(reason))
+
+
+def drop_without_consent(draft: Draft) -> None:
+    """A website that requires consent counts nobody who has not given it."""
+    if draft.website.require_consent:
+        raise Dropped(DropReason.NO_CONSENT)
+
+
+def drop_foreign_host(draft: Draft) -> None:
+    """A website that names its hosts counts no page of another; a sender that names no host is taken at its word."""
+    allowed, host = draft.website.allowed_hosts, plain_host(draft.body.host)
+    if allowed and host and not any(_is_host(host, plain_host(pattern)) for pattern in allowed):
+        raise Dropped(DropReason.FOREIGN_HOST)
+
+
+def drop_prefetch(draft: Draft) -> None:
+    """A page that a browser fetched ahead has not been seen."""
+    headers = draft.sender.headers
+    purpose = headers.get("Sec-Purpose") or headers.get("Purpose") or headers.get("X-Moz") or ""
+    if "prefetch" in purpose.lower() or "prerender" in purpose.lower():
+        raise Dropped(DropReason.PREFETCH)
+
+
+def put_ids(draft: Draft) -> None:
+    """Visitor and session: the sender's own ids, or made from address and user agent for a day."""
+    body, known, website_id = draft.body, draft.known, draft.website.id
+    if body.visitor_id is None:
+        made = privacy.cookieless_ids(
+            known.today,
+            known.yesterday,
+            website_id,
+            draft.sender.address,
+            draft.sender.user_agent,
+            secret=known.secret,
+            running=known.running,
+        )
+        draft.ids = Ids(made.visitor_id, body.session_id or made.session_id)
+    else:
+        # The same for ever, as the visitor's id is: the timeout parts its sessions.
+        made_session = body.session_id or privacy.cookieless_session(known.secret, website_id, body.visitor_id)
+        draft.ids = Ids(body.visitor_id, made_session)
+    draft.fields["visitor"] = privacy.visitor_hash(known.secret, website_id, draft.ids.visitor_id)
+    draft.fields["session_key"] = privacy.session_key(known.secret, draft.ids.session_id)
+
+
+def drop_bot(draft: Draft) -> None:
+    """A declared bot is answered like everybody else and left out of every number."""
+    if bots.declared_bot(draft.sender.user_agent):
+        raise Dropped(DropReason.BOT)
+
+
+def put_event(draft: Draft) -> None:
+    """What happened, and what it was worth."""
+    body, fields = draft.body, draft.fields
+    kind = getattr(body, "type", "event")
+    fields["kind"] = int(EventKind[kind.upper()])
+    fields["name"] = body.name or ("" if kind == "pageview" else kind)
+    fields["interactive"] = body.interactive
+    fields["value"], fields["currency"] = body.amount, body.currency
+    fields["properties"] = body.properties or None
+    fields["client_id"] = body.id.hex if body.id else None
+
+
+def put_page(draft: Draft) -> None:
+    """The page, its host and title, cleared of secrets."""
+    body, fields = draft.body, draft.fields
+    if body.path or fields["kind"] == EventKind.PAGEVIEW:
+        fields["path"] = clean_path(body.path)
+    fields["host"] = plain_host(body.host) if body.host else ""
+    fields["title"] = scrub_url(body.title) if body.title else ""
+
+
+def put_source(draft: Draft) -> None:
+    """Where the visit came from: referrer, campaign, source and channel."""
+    body, fields = draft.body, draft.fields
+    draft.campaign = campaign = campaign_of(
+        body.path,
+        source=body.utm_source,
+        medium=body.utm_medium,
+        name=body.utm_campaign,
+        term=body.utm_term,
+        content=body.utm_content,
+    )
+    own = (draft.website.host, body.host, *draft.website.allowed_hosts)
+    referral = referral_of(body.referrer, [host for host in own if host], campaign)
+    fields["referrer"], fields["channel"] = referral.referrer, referral.channel
+    fields["source"] = referral.source or DIRECT
+    fields["utm_source"], fields["utm_medium"], fields["utm_campaign"] = campaign.source, campaign.medium, campaign.name
+    fields["utm_term"], fields["utm_content"] = campaign.term, campaign.content
+
+
+def put_device(draft: Draft) -> None:
+    """Browser, system, device and screen."""
+    device = device_of(draft.sender.user_agent, draft.sender.headers)
+    fields = draft.fields
+    fields["browser"], fields["browser_version"] = device.browser, device.browser_version
+    fields["os"], fields["os_version"], fields["device_type"] = device.os, device.os_version, device.device_type
+    fields["screen"] = draft.body.screen
+
+
+def put_place(draft: Draft) -> None:
+    """Country by address, language as the browser says."""
+    draft.fields["country"] = draft.known.places.country_of(draft.sender.address)
+    draft.fields["language"] = draft.body.language or _first_language(draft.sender.headers.get("Accept-Language", ""))
+
+
+Step = Callable[[Draft], None]
+STEPS: tuple[Step, ...] = (
+    drop_opted_out,
+    drop_without_consent,
+    drop_foreign_host,
+    drop_prefetch,
+    put_ids,
+    drop_bot,
+    put_event,
+    put_page,
+    put_source,
+    put_device,
+    put_place,
+)
+
+
+def run(draft: Draft, event_id: int, at_ms: int) -> Hit:
+    """The hit that `draft` becomes. Raises `Dropped`; the ids of a bot's draft are set by then."""
+    for step in STEPS:
+        step(draft)
+    return Hit(event_id=event_id, at_ms=at_ms, website_id=draft.website.id, **draft.fields)
+
+
+def _is_host(host: str, pattern: str) -> bool:
+    if pattern.startswith("*."):
+        return host.endswith(pattern[1:]) or host == pattern[2:]
+    return host == pattern
+
+
+def _first_language(header: str) -> str:
+    """The first language of an Accept-Language header, at most 35 characters as RFC 5646 wants them."""
+    first = header.split(",", 1)[0].split(";", 1)[0].strip()
+    return first[:35] if first.replace("-", "").isalnum() and first.isascii() else ""

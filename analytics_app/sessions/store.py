@@ -1,0 +1,370 @@
+"""SQL of sessions: what the fold starts from, and the rows it comes to; all in the batch's transaction."""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import msgspec
+
+from analytics_app.db import AsyncDriver
+from analytics_app.records import AnyHit, Hit
+from analytics_app.sessions.kinds import SESSION_TERMS, EventKind, TermKind
+from analytics_app.sessions.logic import Change, Folded
+from analytics_app.sessions.state import (
+    Rules,
+    Share,
+    State,
+    View,
+    Visit,
+    bucket_of,
+    decode_state,
+    encode_state,
+    share_of,
+)
+from analytics_app.sessions.terms import Term, number_of, number_terms
+
+RulesOf = Callable[[int], Rules | None]
+
+_json = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A copy of a state, and the version of the row that it is a copy of."""
+
+    version: int
+    state: bytes
+
+
+def new_version() -> int:
+    """A number that no other change of any state bears."""
+    return random.getrandbits(62)
+
+
+def instant(at_ms: int) -> datetime:
+    """Milliseconds since 1970 as Postgres takes them."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC)
+
+
+async def states_of(db: AsyncDriver, held: Mapping[str, Held | None]) -> dict[str, State]:
+    """The states of those keys as the rows have them now, locked; a key without a row is missing.
+
+    A copy in `held` is used where its version is the row's; otherwise the row is read.
+    """
+    keys = sorted(held)
+    versions = [copy.version if (copy := held[key]) else None for key in keys]
+    rows = await db.execute(
+        "SELECT key, CASE WHEN version IS DISTINCT FROM wanted.held THEN state END FROM session_states "
+        "JOIN unnest(%s::uuid[], %s::bigint[]) AS wanted (wanted_key, held) ON key = wanted_key "
+        "ORDER BY key FOR UPDATE OF session_states",
+        (keys, versions),
+    )
+    states = {}
+    async for key, newer in rows:
+        copy = held[key.hex]
+        states[key.hex] = decode_state(copy.state if copy and newer is None else newer)
+    return states
+
+
+async def views_of(db: AsyncDriver, event_ids: Iterable[int], since: datetime) -> list[tuple[int, View]]:
+    """Those pageviews as (session id, view), of events since `since`."""
+    rows = await db.execute(
+        "SELECT session_id, id, at, time_on_page_s, scroll_depth FROM events "
+        "WHERE id = ANY(%s::bigint[]) AND at >= %s AND kind = %s",
+        (sorted(event_ids), since, int(EventKind.PAGEVIEW)),
+    )
+    return [
+        (session_id, View(event_id, round(at.timestamp() * 1000), time_s, scroll))
+        async for session_id, event_id, at, time_s, scroll in rows
+    ]
+
+
+async def claim_client_ids(db: AsyncDriver, hits: Sequence[AnyHit]) -> dict[int, int]:
+    """Claim the clients' own ids of `hits`; returns, by event id, what each repeat repeats."""
+    first: dict[tuple[int, str], int] = {}
+    repeats: dict[int, int] = {}
+    for hit in hits:
+        if isinstance(hit, Hit) and hit.client_id:
+            kept = first.setdefault((hit.website_id, hit.client_id), hit.event_id)
+            if kept != hit.event_id:
+                repeats[hit.event_id] = kept
+    if not first:
+        return {}
+    claims = sorted(first)
+    columns = ([website_id for website_id, _ in claims], [client_id for _, client_id in claims])
+    rows = await db.execute(
+        "INSERT INTO client_ids (website_id, id, event_id) SELECT * FROM unnest(%s::int[], %s::uuid[], %s::bigint[]) "
+        "ON CONFLICT DO NOTHING RETURNING website_id, id",
+        (*columns, [first[claim] for claim in claims]),
+    )
+    won = {(website_id, client_id.hex) async for website_id, client_id in rows}
+    if len(won) < len(claims):
+        rows = await db.execute(
+            "SELECT website_id, id, event_id FROM client_ids JOIN unnest(%s::int[], %s::uuid[]) AS wanted (w, i) "
+            "ON website_id = w AND id = i",
+            columns,
+        )
+        before = {(website_id, client_id.hex): event_id async for website_id, client_id, event_id in rows}
+        lost = {first[claim]: before[claim] for claim in claims if claim not in won and before[claim] != first[claim]}
+        repeats = {event_id: lost.get(kept, kept) for event_id, kept in repeats.items()} | lost
+    return repeats
+
+
+async def write(db: AsyncDriver, partition: int, folded: Folded, rules_of: RulesOf) -> dict[str, Held]:
+    """Write what a fold came to, its visitors numbered; returns the changed states as tables may hold them once this is committed."""
+    await number_terms(_terms(folded))
+    await _insert_events(db, folded)
+    await _insert_sessions(db, [change for change in folded.changes.values() if change.opened_by], rules_of)
+    await _update_sessions(db, [change for change in folded.changes.values() if not change.opened_by], rules_of)
+    await _update_engagement(db, folded.engagement)
+    await _add_to_rollups(db, partition, folded, rules_of)
+    return await _save_states(db, partition, folded)
+
+
+async def forget_states(db: AsyncDriver, partition: int, before: datetime, most: int) -> list[str]:
+    """Delete up to `most` states of the partition that nothing can change any more; returns their keys."""
+    rows = await db.execute(
+        "DELETE FROM session_states WHERE key IN (SELECT key FROM session_states "
+        "WHERE partition = %s AND last_at < %s LIMIT %s) RETURNING key",
+        (partition, before, most),
+    )
+    return [key.hex async for (key,) in rows]
+
+
+async def number_visitors(db: AsyncDriver, folded: Folded) -> None:
+    """Give the visitors of sessions that `folded` opens their numbers."""
+    opened = [change for change in folded.changes.values() if change.opened_by]
+    first_seen: dict[tuple[int, str], int] = {}
+    for change in opened:
+        assert change.opened_by is not None
+        who = (change.opened_by.website_id, change.opened_by.visitor)
+        first_seen[who] = min(first_seen.get(who, change.visit.started_ms), change.visit.started_ms)
+    if not first_seen:
+        return
+    all_of_them = sorted(first_seen)
+    columns = ([website_id for website_id, _ in all_of_them], [hash_ for _, hash_ in all_of_them])
+    rows = await db.execute(
+        "WITH new AS (INSERT INTO visitors (website_id, hash, first_seen_at) "
+        "SELECT w, h, f FROM unnest(%s::int[], %s::uuid[], %s::timestamptz[]) AS wanted (w, h, f) "
+        "ON CONFLICT DO NOTHING RETURNING website_id, hash, number) SELECT * FROM new",
+        (*columns, [instant(first_seen[one]) for one in all_of_them]),
+    )
+    numbers = {(website_id, hash_.hex): number async for website_id, hash_, number in rows}
+    if len(numbers) < len(all_of_them):
+        rows = await db.execute(
+            "SELECT website_id, hash, number FROM visitors JOIN unnest(%s::int[], %s::uuid[]) AS wanted (w, h) "
+            "ON website_id = w AND hash = h",
+            columns,
+        )
+        numbers |= {(website_id, hash_.hex): number async for website_id, hash_, number in rows}
+    for change in opened:
+        assert change.opened_by is not None
+        change.visit.visitor = numbers[change.opened_by.website_id, change.opened_by.visitor]
+
+
+def _terms(folded: Folded) -> Iterable[Term]:
+    """Every text that the rows of `folded` name."""
+    for hit, _ in folded.events:
+        for kind, text in ((TermKind.PATH, hit.path), (TermKind.EVENT_NAME, hit.name), (TermKind.TITLE, hit.title)):
+            if text:
+                yield hit.website_id, kind, text
+    for change in folded.changes.values():
+        if change.origin:
+            for column, kind in SESSION_TERMS.items():
+                text = getattr(change.origin, column)
+                if text:
+                    yield change.visit.website_id, kind, text
+
+
+async def _insert_events(db: AsyncDriver, folded: Folded) -> None:
+    if not folded.events:
+        return
+    async with (
+        db.cursor() as cursor,
+        cursor.copy(
+            "COPY events (id, at, session_id, visitor, website_id, path, name, title, kind, interactive, currency, value, "
+            "properties) FROM STDIN"
+        ) as copy,
+    ):
+        for hit, visit in folded.events:
+            await copy.write_row(
+                (
+                    hit.event_id,
+                    instant(hit.at_ms),
+                    visit.id,
+                    visit.visitor,
+                    hit.website_id,
+                    number_of(hit.website_id, TermKind.PATH, hit.path),
+                    number_of(hit.website_id, TermKind.EVENT_NAME, hit.name),
+                    number_of(hit.website_id, TermKind.TITLE, hit.title),
+                    hit.kind,
+                    hit.interactive,
+                    hit.currency,
+                    Decimal(hit.value) if hit.value is not None else None,
+                    _json.encode(hit.properties).decode() if hit.properties else None,
+                )
+            )
+
+
+def _rules(rules_of: RulesOf, website_id: int) -> Rules:
+    rules = rules_of(website_id)
+    assert rules is not None, "a fold changes no session of a website that is gone"
+    return rules
+
+
+def _dimensions(visit: Visit, origin: Hit) -> list[int | None]:
+    return [number_of(visit.website_id, kind, getattr(origin, column)) for column, kind in SESSION_TERMS.items()]
+
+
+def _path(visit: Visit, path: str | None) -> int | None:
+    return number_of(visit.website_id, TermKind.PATH, path) if path else None
+
+
+async def _insert_sessions(db: AsyncDriver, opened: Sequence[Change], rules_of: RulesOf) -> None:
+    if not opened:
+        return
+    async with (
+        db.cursor() as cursor,
+        cursor.copy(
+            "COPY sessions (id, started_at, last_at, visitor, website_id, duration_s, pageviews, events, engaged_s, "
+            f"is_bounce, entry_path, exit_path, {', '.join(SESSION_TERMS)}) FROM STDIN"
+        ) as copy,
+    ):
+        for change in opened:
+            visit, origin = change.visit, change.origin
+            assert origin is not None
+            await copy.write_row(
+                (
+                    visit.id,
+                    instant(visit.started_ms),
+                    instant(visit.last_ms),
+                    visit.visitor,
+                    visit.website_id,
+                    visit.duration_s,
+                    visit.pageviews,
+                    visit.events,
+                    visit.engaged_s,
+                    visit.is_bounce(_rules(rules_of, visit.website_id)),
+                    _path(visit, change.entry_path),
+                    _path(visit, change.exit_path),
+                    *_dimensions(visit, origin),
+                )
+            )
+
+
+async def _update_sessions(db: AsyncDriver, changed: Sequence[Change], rules_of: RulesOf) -> None:
+    """Write the counts of sessions that went on; where a late hit came first, its dimensions too."""
+    if not changed:
+        return
+    visits = [change.visit for change in changed]
+    await db.execute(
+        "UPDATE sessions s SET started_at = n.started_at, last_at = n.last_at, duration_s = n.duration_s, "
+        "pageviews = n.pageviews, events = n.events, engaged_s = n.engaged_s, is_bounce = n.is_bounce, "
+        "entry_path = coalesce(n.entry_path, s.entry_path), exit_path = coalesce(n.exit_path, s.exit_path) "
+        "FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::int[], %s::int[], "
+        "%s::int[], %s::int[], %s::boolean[], %s::int[], %s::int[]) AS n (id, was_started_at, started_at, last_at, "
+        "duration_s, pageviews, events, engaged_s, is_bounce, entry_path, exit_path) "
+        "WHERE s.id = n.id AND s.started_at = n.was_started_at",
+        (
+            [visit.id for visit in visits],
+            [instant(change.was_started_ms) for change in changed],
+            [instant(visit.started_ms) for visit in visits],
+            [instant(visit.last_ms) for visit in visits],
+            [visit.duration_s for visit in visits],
+            [visit.pageviews for visit in visits],
+            [visit.events for visit in visits],
+            [visit.engaged_s for visit in visits],
+            [visit.is_bounce(_rules(rules_of, visit.website_id)) for visit in visits],
+            [_path(change.visit, change.entry_path) for change in changed],
+            [_path(change.visit, change.exit_path) for change in changed],
+        ),
+    )
+    for change in changed:
+        if change.origin is not None:
+            columns = ", ".join(f"{column} = %s" for column in SESSION_TERMS)
+            await db.execute(
+                f"UPDATE sessions SET {columns} WHERE id = %s AND started_at = %s",  # noqa: S608 - our own names
+                (*_dimensions(change.visit, change.origin), change.visit.id, instant(change.visit.started_ms)),
+            )
+
+
+async def _update_engagement(db: AsyncDriver, engagement: Mapping[int, View]) -> None:
+    if not engagement:
+        return
+    views = [engagement[event_id] for event_id in sorted(engagement)]
+    await db.execute(
+        "UPDATE events e SET time_on_page_s = n.time_s, scroll_depth = n.scroll "
+        "FROM unnest(%s::bigint[], %s::timestamptz[], %s::int[], %s::smallint[]) AS n (id, at, time_s, scroll) "
+        "WHERE e.id = n.id AND e.at = n.at",
+        (
+            [view.event_id for view in views],
+            [instant(view.at_ms) for view in views],
+            [view.time_s for view in views],
+            [view.scroll for view in views],
+        ),
+    )
+
+
+def rollup_of(folded: Folded, rules_of: RulesOf) -> dict[tuple[int, int], Counter[str]]:
+    """What `folded` adds to the rollups, by (website, quarter hour in ms); sessions by difference."""
+    added: dict[tuple[int, int], Counter[str]] = {}
+    for hit, _ in folded.events:
+        row = added.setdefault((hit.website_id, bucket_of(hit.at_ms)), Counter())
+        row["pageviews" if hit.kind == EventKind.PAGEVIEW else "events"] += 1
+    for change in folded.changes.values():
+        now = share_of(change.visit, _rules(rules_of, change.visit.website_id))
+        for share, sign in ((change.before, -1), (now, 1)):
+            if share is not None:
+                _add_share(added.setdefault((share.website_id, share.bucket_ms), Counter()), share, sign)
+    return {key: row for key, row in added.items() if any(row.values())}
+
+
+def _add_share(row: Counter[str], share: Share, sign: int) -> None:
+    row["sessions"] += sign * share.sessions
+    row["bounces"] += sign * share.bounces
+    row["duration_s"] += sign * share.duration_s
+    row["session_pageviews"] += sign * share.pageviews
+
+
+async def _add_to_rollups(db: AsyncDriver, partition: int, folded: Folded, rules_of: RulesOf) -> None:
+    added = rollup_of(folded, rules_of)
+    if not added:
+        return
+    keys = sorted(added)
+    columns = ("pageviews", "events", "sessions", "bounces", "duration_s", "session_pageviews")
+    sums = ", ".join(f"{column} = r.{column} + excluded.{column}" for column in columns)
+    await db.execute(
+        f"INSERT INTO traffic_rollups AS r (website_id, bucket, partition, {', '.join(columns)}) "  # noqa: S608 - our own names
+        "SELECT w, b, %s, p, e, s, bo, d, sp FROM unnest(%s::int[], %s::timestamptz[], %s::bigint[], %s::bigint[], "
+        "%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[]) AS n (w, b, p, e, s, bo, d, sp) "
+        f"ON CONFLICT (website_id, bucket, partition) DO UPDATE SET {sums}",
+        (
+            partition,
+            [website_id for website_id, _ in keys],
+            [instant(bucket_ms) for _, bucket_ms in keys],
+            *([added[key][column] for key in keys] for column in columns),
+        ),
+    )
+
+
+async def _save_states(db: AsyncDriver, partition: int, folded: Folded) -> dict[str, Held]:
+    if not folded.states:
+        return {}
+    version = new_version()
+    saved = {key: Held(version, encode_state(folded.states[key])) for key in sorted(folded.states)}
+    await db.execute(
+        "INSERT INTO session_states (key, version, partition, last_at, state) "
+        "SELECT k, %s, %s, l, s FROM unnest(%s::uuid[], %s::timestamptz[], %s::bytea[]) AS n (k, l, s) "
+        "ON CONFLICT (key) DO UPDATE SET version = excluded.version, last_at = excluded.last_at, state = excluded.state",
+        (
+            version,
+            partition,
+            list(saved),
+            [instant(folded.states[key].seen_ms) for key in saved],
+            [held.state for held in saved.values()],
+        ),
+    )
+    return saved

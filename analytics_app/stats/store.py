@@ -1,0 +1,194 @@
+"""Totals and time series. What is added up in advance is read from there; what is filtered, from rows."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Integer, Select, func, literal, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from analytics_app.stats.groups_store import WHOLE, bucket, by_time
+from analytics_app.stats.logic import Totals
+from analytics_app.stats.models import TrafficRollupRow
+from analytics_app.stats.periods import Buckets
+from analytics_app.stats.selection_store import (
+    EVENTS,
+    EVERYTHING,
+    SESSIONS,
+    Selection,
+    happened,
+    started,
+    under_way,
+)
+from analytics_app.stats.sums_store import IS_PAGEVIEW, added_up, arm, sums
+from analytics_app.stats.zones import is_quarter, quarter_ceil, quarter_floor
+
+ROLLUPS = TrafficRollupRow.__table__.alias("r")
+ADDITIVE = ("pageviews", "events", "sessions", "bounces", "duration_s", "session_pageviews")
+
+
+async def totals(
+    db: AsyncConnection, website_id: int, start: datetime, end: datetime, selection: Selection = EVERYTHING
+) -> Totals:
+    """The totals of `[start, end)`, exact."""
+    if start >= end:
+        return Totals()
+    if not selection.is_everything:
+        row = (await db.execute(select(sums(website_id, start, end, selection, WHOLE)))).mappings().one_or_none()
+        return Totals.of(dict(row or {}))
+    row = (await db.execute(select(_rolled_up(website_id, start, end, None)))).mappings().one_or_none()
+    return Totals.of({**(row or {}), "visitors": await visitors_between(db, website_id, start, end)})
+
+
+async def visitors_between(
+    db: AsyncConnection, website_id: int, start: datetime, end: datetime, selection: Selection = EVERYTHING
+) -> int:
+    """How many different visitors were active in `[start, end)`: with a selected event, or a selected session."""
+    if selection.on_events:
+        return (await totals(db, website_id, start, end, selection)).visitors
+    query = select(SESSIONS.c.visitor).where(under_way(website_id, start, end), *selection.of_sessions()).distinct()
+    return int((await db.execute(select(func.count()).select_from(query.subquery()))).scalar_one())
+
+
+async def series(
+    db: AsyncConnection,
+    website_id: int,
+    buckets: Buckets,
+    selection: Selection = EVERYTHING,
+    wanted: frozenset[str] = frozenset({"visitors", *ADDITIVE}),
+) -> list[Totals]:
+    """The totals of each bucket, exact; of the sums at least those `wanted`, the others may be 0."""
+    if not buckets.starts:
+        return []
+    found: dict[int, dict[str, Any]] = {}
+    for query in _series_queries(website_id, buckets, selection, wanted):
+        for row in (await db.execute(query)).mappings():
+            sums_ = found.setdefault(row["grp"], {})
+            for name in ("visitors", *ADDITIVE):
+                sums_[name] = sums_.get(name, 0) + (row.get(name) or 0)
+    return [Totals.of(found.get(number, {})) for number in range(1, len(buckets.starts) + 1)]
+
+
+def _series_queries(
+    website_id: int, buckets: Buckets, selection: Selection, wanted: frozenset[str]
+) -> list[Select[Any]]:
+    start, end = buckets.starts[0], buckets.end
+    if selection.on_events:
+        return [select(sums(website_id, start, end, selection, by_time(buckets.starts)))]
+    queries: list[Select[Any]] = []
+    if "visitors" in wanted:
+        queries.append(_visitors_by_bucket(website_id, buckets, selection))
+    if not wanted & frozenset(ADDITIVE):
+        return queries
+    if selection.is_everything and all(map(is_quarter, buckets.starts[1:])):
+        queries.append(select(_rolled_up(website_id, start, end, buckets.starts)))
+        return queries
+    if wanted & {"sessions", "bounces", "duration_s", "session_pageviews"}:
+        queries.append(_sessions_by_bucket(website_id, buckets, selection))
+    if wanted & {"pageviews", "events"}:
+        queries += [_within_a_bucket(website_id, buckets, selection), _across_buckets(website_id, buckets, selection)]
+    return queries
+
+
+# From rollups.
+
+
+def _rolled_up(website_id: int, start: datetime, end: datetime, starts: Sequence[datetime] | None) -> Any:
+    """Additive sums of `[start, end)` by bucket: whole quarter hours from rollups, what is left at the edges from rows."""
+    first, last = quarter_ceil(start), quarter_floor(end)
+    edges = [(start, end)] if first > last else [(start, first), (last, end)]
+    arms = []
+    if first < last:
+        number = _number(ROLLUPS.c.bucket, starts)
+        arms.append(
+            arm(ROLLUPS, number, **{name: func.sum(ROLLUPS.c[name]) for name in ADDITIVE})
+            .where(ROLLUPS.c.website_id == website_id, ROLLUPS.c.bucket >= first, ROLLUPS.c.bucket < last)
+            .group_by("grp")
+        )
+    for since, until in edges:
+        if since < until or not arms:
+            arms += [
+                arm(
+                    EVENTS,
+                    _number(EVENTS.c.at, starts),
+                    pageviews=func.count().filter(IS_PAGEVIEW),
+                    events=func.count().filter(~IS_PAGEVIEW),
+                )
+                .where(happened(website_id, since, until))
+                .group_by("grp"),
+                _begun(website_id, since, until, EVERYTHING, starts),
+            ]
+    return added_up(arms)
+
+
+def _number(column: ColumnElement[Any], starts: Sequence[datetime] | None) -> ColumnElement[int]:
+    return literal(1, Integer) if starts is None else bucket(column, starts)
+
+
+# From sessions.
+
+
+def _begun(
+    website_id: int, start: datetime, end: datetime, selection: Selection, starts: Sequence[datetime] | None
+) -> Select[Any]:
+    """What counts by the start of a session."""
+    return (
+        arm(
+            SESSIONS,
+            _number(SESSIONS.c.started_at, starts),
+            sessions=func.count(),
+            bounces=func.count().filter(SESSIONS.c.is_bounce),
+            duration_s=func.sum(SESSIONS.c.duration_s),
+            session_pageviews=func.sum(SESSIONS.c.pageviews),
+        )
+        .where(started(website_id, start, end), *selection.of_sessions())
+        .group_by("grp")
+    )
+
+
+def _sessions_by_bucket(website_id: int, buckets: Buckets, selection: Selection) -> Select[Any]:
+    return _begun(website_id, buckets.starts[0], buckets.end, selection, buckets.starts)
+
+
+def _visitors_by_bucket(website_id: int, buckets: Buckets, selection: Selection) -> Select[Any]:
+    """Different visitors of each bucket; who stays over its end is also one of the next."""
+    start, starts = buckets.starts[0], buckets.starts
+    number = func.generate_series(
+        func.greatest(bucket(SESSIONS.c.started_at, starts), 1), bucket(SESSIONS.c.last_at, starts)
+    )
+    visitors = (
+        select(number.label("grp"), SESSIONS.c.visitor)
+        .where(under_way(website_id, start, buckets.end), *selection.of_sessions())
+        .distinct()
+        .subquery("visitors")
+    )
+    return select(visitors.c.grp, func.count().label("visitors")).group_by(visitors.c.grp)
+
+
+def _within_a_bucket(website_id: int, buckets: Buckets, selection: Selection) -> Select[Any]:
+    """Pageviews and events of the sessions that lie in one bucket as a whole."""
+    first = bucket(SESSIONS.c.started_at, buckets.starts)
+    return (
+        arm(SESSIONS, first, pageviews=func.sum(SESSIONS.c.pageviews), events=func.sum(SESSIONS.c.events))
+        .where(started(website_id, buckets.starts[0], buckets.end), *selection.of_sessions())
+        .where(SESSIONS.c.last_at < buckets.end, bucket(SESSIONS.c.last_at, buckets.starts) == first)
+        .group_by("grp")
+    )
+
+
+def _across_buckets(website_id: int, buckets: Buckets, selection: Selection) -> Select[Any]:
+    """Pageviews and events of the sessions that cross the edge of a bucket."""
+    start, end = buckets.starts[0], buckets.end
+    first, last = bucket(SESSIONS.c.started_at, buckets.starts), bucket(SESSIONS.c.last_at, buckets.starts)
+    return (
+        arm(
+            SESSIONS.join(EVENTS, EVENTS.c.session_id == SESSIONS.c.id),
+            bucket(EVENTS.c.at, buckets.starts),
+            pageviews=func.count().filter(IS_PAGEVIEW),
+            events=func.count().filter(~IS_PAGEVIEW),
+        )
+        .where(happened(website_id, start, end))
+        .where(under_way(website_id, start, end), *selection.of_sessions())
+        .where(or_(first < last, SESSIONS.c.last_at >= end))
+        .group_by("grp")
+    )

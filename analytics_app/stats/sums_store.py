@@ -1,0 +1,216 @@
+"""The sums behind every number, from rows: by nothing, by time, or by a dimension, of any selection.
+
+Each of these answers rows of `grp` (the group) and the columns of `SUMS`; a group may have several rows, to be
+added up. Where single events are not asked about, sessions are read instead of their events, of which there are a
+third as many: what a session counts lies in the period as a whole, unless it crosses an edge of it.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Label,
+    Select,
+    Subquery,
+    and_,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+)
+
+from analytics_app.sessions.kinds import EventKind
+from analytics_app.stats.groups_store import Group
+from analytics_app.stats.selection_store import (
+    EVENTS,
+    LONGEST_SESSION,
+    SESSIONS,
+    Selection,
+    during,
+    happened,
+    started,
+    under_way,
+)
+
+SUMS = (
+    "visitors",
+    "pageviews",
+    "events",
+    "sessions",
+    "bounces",
+    "duration_s",
+    "session_pageviews",
+    "time_on_page_s",
+    "scroll_depth",
+)
+IS_PAGEVIEW = EVENTS.c.kind == int(EventKind.PAGEVIEW)
+
+
+def sums(
+    website_id: int, start: datetime, end: datetime, selection: Selection, group: Group, *, engagement: bool = False
+) -> Subquery:
+    """The sums over `[start, end)`, one row a group. `engagement`: also of time on page and scroll depth.
+
+    Not for groups of time: a session under way in several buckets is counted in the one it started in.
+    """
+    if selection.on_events or group.of_session is None:
+        arms = [
+            _events_selected(website_id, start, end, selection, group),
+            sessions_having(website_id, start, end, selection, group),
+        ]
+    else:
+        arms = [
+            _sessions_selected(website_id, start, end, selection, group),
+            crossing(website_id, start, end, selection, group),
+        ]
+        if engagement:
+            arms.append(_engagement(website_id, start, end, selection, group))
+    return added_up(arms)
+
+
+def added_up(arms: Iterable[Select[Any]]) -> Subquery:
+    """The rows of all `arms`, added up by group."""
+    parts = union_all(*arms).subquery("parts")
+    return (
+        select(parts.c.grp, *(func.sum(parts.c[name]).label(name) for name in SUMS))
+        .group_by(parts.c.grp)
+        .subquery("sums")
+    )
+
+
+def arm(source: FromClause, value: ColumnElement[Any], **given: ColumnElement[Any]) -> Select[Any]:
+    """One arm: the sums that are `given`, 0 for the others."""
+    return select(value.label("grp"), *(_sum(name, given.get(name)) for name in SUMS)).select_from(source)
+
+
+def _sum(name: str, expression: ColumnElement[Any] | None) -> Label[Any]:
+    return (literal(0, BigInteger) if expression is None else expression.cast(BigInteger)).label(name)
+
+
+def _sessions_selected(
+    website_id: int, start: datetime, end: datetime, selection: Selection, group: Group
+) -> Select[Any]:
+    """What sessions count that lie in the period as a whole, and whose visitors are in it."""
+    assert group.of_session is not None
+    begun = SESSIONS.c.started_at >= start
+    whole = and_(begun, SESSIONS.c.last_at < end)
+    # By visitor first: counting distinct ones in one step would sort every row.
+    visitors = (
+        select(
+            group.of_session.label("grp"),
+            SESSIONS.c.visitor,
+            func.count().filter(begun).label("sessions"),
+            func.count().filter(and_(begun, SESSIONS.c.is_bounce)).label("bounces"),
+            func.sum(SESSIONS.c.duration_s).filter(begun).label("duration_s"),
+            func.sum(SESSIONS.c.pageviews).filter(begun).label("session_pageviews"),
+            func.sum(SESSIONS.c.pageviews).filter(whole).label("pageviews"),
+            func.sum(SESSIONS.c.events).filter(whole).label("events"),
+        )
+        .where(under_way(website_id, start, end), *selection.of_sessions())
+        .group_by("grp", SESSIONS.c.visitor)
+        .subquery("visitors")
+    )
+    added = {
+        name: func.sum(visitors.c[name])
+        for name in ("sessions", "bounces", "duration_s", "session_pageviews", "pageviews", "events")
+    }
+    return arm(visitors, visitors.c.grp, visitors=func.count(), **added).group_by(visitors.c.grp)
+
+
+def crossing(website_id: int, start: datetime, end: datetime, selection: Selection, group: Group) -> Select[Any]:
+    """The events of the period that belong to sessions which cross an edge of it."""
+    over_start = and_(during(SESSIONS.c.started_at, start - LONGEST_SESSION, start), SESSIONS.c.last_at >= start)
+    over_end = and_(during(SESSIONS.c.started_at, max(start, end - LONGEST_SESSION), end), SESSIONS.c.last_at >= end)
+    return _events_of_sessions(
+        website_id, start, end, group, SESSIONS.c.website_id == website_id, or_(over_start, over_end),
+        *selection.of_sessions(),
+    )  # fmt: skip
+
+
+def _engagement(website_id: int, start: datetime, end: datetime, selection: Selection, group: Group) -> Select[Any]:
+    """Time on page and scroll depth of the period's pageviews, by a dimension of their sessions."""
+    return (
+        arm(
+            SESSIONS.join(EVENTS, EVENTS.c.session_id == SESSIONS.c.id),
+            group.of_event,
+            time_on_page_s=func.sum(EVENTS.c.time_on_page_s),
+            scroll_depth=func.sum(EVENTS.c.scroll_depth),
+        )
+        .where(happened(website_id, start, end), IS_PAGEVIEW)
+        .where(under_way(website_id, start, end), *selection.of_sessions())
+        .group_by("grp")
+    )
+
+
+def _events_of_sessions(
+    website_id: int, start: datetime, end: datetime, group: Group, *of_sessions: ColumnElement[bool]
+) -> Select[Any]:
+    return (
+        arm(
+            SESSIONS.join(EVENTS, EVENTS.c.session_id == SESSIONS.c.id),
+            group.of_event,
+            pageviews=func.count().filter(IS_PAGEVIEW),
+            events=func.count().filter(~IS_PAGEVIEW),
+        )
+        .where(happened(website_id, start, end), *of_sessions)
+        .group_by("grp")
+    )
+
+
+def _events_selected(
+    website_id: int, start: datetime, end: datetime, selection: Selection, group: Group
+) -> Select[Any]:
+    """What the selected events of the period count, and whose they are."""
+    query = select(
+        group.of_event.label("grp"),
+        EVENTS.c.visitor,
+        func.count().filter(IS_PAGEVIEW).label("pageviews"),
+        func.count().filter(~IS_PAGEVIEW).label("events"),
+        func.sum(EVENTS.c.time_on_page_s).filter(IS_PAGEVIEW).label("time_on_page_s"),
+        func.sum(EVENTS.c.scroll_depth).filter(IS_PAGEVIEW).label("scroll_depth"),
+    )
+    visitors = (
+        _with_sessions(query, website_id, start, end, selection, group)
+        .where(happened(website_id, start, end), *selection.of_events())
+        .group_by("grp", EVENTS.c.visitor)
+        .subquery("visitors")
+    )
+    added = {name: func.sum(visitors.c[name]) for name in ("pageviews", "events", "time_on_page_s", "scroll_depth")}
+    return arm(visitors, visitors.c.grp, visitors=func.count(), **added).group_by(visitors.c.grp)
+
+
+def sessions_having(website_id: int, start: datetime, end: datetime, selection: Selection, group: Group) -> Select[Any]:
+    """The sessions started in the period that have a selected event, whenever in the session it was."""
+    grouped = group.of_session is None
+    query = select(EVENTS.c.session_id, *([group.of_event.label("grp")] if grouped else [])).distinct()
+    having = query.where(happened(website_id, start, end + LONGEST_SESSION), *selection.of_events()).subquery("having")
+    value = having.c.grp if group.of_session is None else group.of_session
+    return (
+        arm(
+            SESSIONS.join(having, having.c.session_id == SESSIONS.c.id),
+            value,
+            sessions=func.count(),
+            bounces=func.count().filter(SESSIONS.c.is_bounce),
+            duration_s=func.sum(SESSIONS.c.duration_s),
+            session_pageviews=func.sum(SESSIONS.c.pageviews),
+        )
+        .where(started(website_id, start, end), *selection.of_sessions())
+        .group_by("grp")
+    )
+
+
+def _with_sessions(
+    query: Select[Any], website_id: int, start: datetime, end: datetime, selection: Selection, group: Group
+) -> Select[Any]:
+    """`query` over events, joined with their sessions where these are selected or grouped by."""
+    by_session = group.of_session is not None and group.of_session is group.of_event
+    if not (selection.on_sessions or by_session):
+        return query.select_from(EVENTS)
+    return query.select_from(EVENTS.join(SESSIONS, SESSIONS.c.id == EVENTS.c.session_id)).where(
+        under_way(website_id, start, end), *selection.of_sessions()
+    )

@@ -1,0 +1,143 @@
+"""What of a batch is new, and what a record says: pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+import msgspec
+
+from analytics_app.records import AnyHit, read_hit, read_hits, read_raw_hits
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as Kafka has it."""
+
+    offset: int
+    value: bytes
+
+
+class Gap(RuntimeError):
+    """Raised when records between the position and the batch are missing."""
+
+    def __init__(self, expected: int, got: int) -> None:
+        super().__init__(f"expected offset {expected}, got {got}")
+        self.expected, self.got = expected, got
+
+
+def fresh(next_offset: int, records: Iterable[Record]) -> list[Record]:
+    """The records that continue from `next_offset`, in order, each once.
+
+    After a rebalance a batch can hold offsets 120, 100…119, 120, 121: what lies below the cursor was stored before.
+    Raises `Gap` where one lies above it.
+    """
+    taken = []
+    for record in records:
+        if record.offset == next_offset:
+            taken.append(record)
+            next_offset += 1
+        elif record.offset > next_offset:
+            raise Gap(next_offset, record.offset)
+    return taken
+
+
+def digest_of(record: Record) -> bytes:
+    """What the position remembers of the record before it, to know the topic again."""
+    return blake2b(record.value, digest_size=16, person=b"position").digest()
+
+
+@dataclass(slots=True)
+class Failure:
+    """A record, or one hit of it, that cannot be stored, and why."""
+
+    offset: int
+    value: bytes
+    error: str
+
+
+@dataclass(slots=True)
+class Parsed:
+    """A record as read: who wrote it, its good hits, and what of it cannot be stored."""
+
+    offset: int
+    writer: str = ""
+    sequence: int = 0
+    hits: list[AnyHit] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Admitted:
+    """What of a batch is to be stored: its hits in order with the offset of each, and what else is to be noted."""
+
+    hits: list[AnyHit] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    sequences: dict[str, int] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    outcomes: Counter[str] = field(default_factory=Counter)
+
+
+def parse(record: Record) -> Parsed:
+    """Read a record. One that is no record at all, or a hit of it that is wrong, is a failure; the rest is good."""
+    try:
+        whole = read_hits(record.value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _salvage(record)
+    return Parsed(record.offset, whole.writer, whole.sequence, whole.hits)
+
+
+def admit(records: Iterable[Parsed], stored: Mapping[str, int]) -> Admitted:
+    """Leave out what a producer wrote twice: `stored` holds the highest sequence stored of each writer."""
+    batch = Admitted()
+    for record in records:
+        count = len(record.hits) + len(record.failures)
+        batch.outcomes["received"] += count
+        if record.writer:
+            if record.sequence <= max(batch.sequences.get(record.writer, -1), stored.get(record.writer, -1)):
+                batch.outcomes["written_twice"] += count
+                continue
+            batch.sequences[record.writer] = record.sequence
+        batch.hits.extend(record.hits)
+        batch.offsets.extend([record.offset] * len(record.hits))
+        batch.failures.extend(record.failures)
+        batch.outcomes["failed"] += len(record.failures)
+    return batch
+
+
+def _salvage(record: Record) -> Parsed:
+    """The good hits of a record with bad ones, and the bad ones."""
+    try:
+        raw = read_raw_hits(record.value)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return Parsed(record.offset, failures=[Failure(record.offset, record.value, f"not a record: {error}")])
+    parsed = Parsed(record.offset, raw.writer, raw.sequence)
+    for hit in raw.hits:
+        try:
+            parsed.hits.append(read_hit(hit))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            parsed.failures.append(Failure(record.offset, bytes(hit), str(error)))
+    return parsed
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Where to go on instead of at the position, and why."""
+
+    offset: int
+    reason: str
+
+
+def restart_of(next_offset: int, known: bytes | None, start: int, end: int, found: bytes | None) -> Restart | None:
+    """Whether a partition whose log runs from `start` to `end` cannot go on at `next_offset`.
+
+    `known` is the digest remembered of the record before the position, `found` that of the record the log has there
+    (None: unknown). Returns None where it can go on.
+    """
+    if next_offset > end:
+        return Restart(start, "the topic is shorter than what was stored of it: it was deleted or truncated")
+    if known is not None and found is not None and known != found:
+        return Restart(start, "the topic is another one than what was stored of it")
+    if next_offset < start:
+        return Restart(start, "records were deleted by retention before they were stored")
+    return None

