@@ -2,8 +2,8 @@
 
 import asyncio
 import weakref
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from faust.streams import _current_event  # a table write asks it which partitio
 from faust.types import TP, EventT, StreamT
 from mode.supervisors import CrashingSupervisor
 
+from agents.batches import by_partition
 from agents.sink import Sink, Written
 from analytics_app import topics
 from analytics_app.app import app
@@ -119,14 +120,6 @@ async def store_partition(partition: int, events: Sequence[EventT[Any]]) -> None
     for one in written:
         sessions.hold(one.after.held)
         sessions.forget(one.after.over)
-
-
-def by_partition(events: Iterable[EventT[Any]]) -> dict[int, list[EventT[Any]]]:
-    """The events of a batch by their partition."""
-    groups = defaultdict(list)
-    for event in events:
-        groups[event.message.partition].append(event)
-    return groups
 
 
 @app.agent(topics.hits, name="sessions", concurrency=1, supervisor_strategy=CrashingSupervisor)

@@ -1,10 +1,11 @@
 """The Faust app, and what each role starts of it."""
 
+import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import faust
-from aiohttp.web import TCPSite
+from aiohttp.web import AppRunner, TCPSite
 from faust.web.drivers.aiohttp import Web as AiohttpWeb
 from mode import ServiceT
 from yarl import URL
@@ -18,10 +19,17 @@ from analytics_app.transport import Transport
 class Web(AiohttpWeb):
     """Faust's web server; several web processes of one machine listen on the same port."""
 
+    production_blueprints: ClassVar = ()  # an index that tells anybody that all is well
+
+    def __init__(self, app: faust.App, **kwargs: Any) -> None:
+        super().__init__(app, **kwargs)
+        # Bodies are inflated by whoever reads them, within limits; the server would go on inflating what was refused.
+        self._runner = AppRunner(self.web_app, access_log=None, auto_decompress=False)
+
     def _new_transport_tcp(self) -> TCPSite:
-        conf = self.app.conf
-        shared = settings().role == "web"
-        return TCPSite(self._runner, conf.web_bind, conf.web_port, backlog=1024, reuse_port=shared or None)
+        conf, role = self.app.conf, settings().role
+        port = settings().health_port if role == "worker" else conf.web_port
+        return TCPSite(self._runner, conf.web_bind, port, backlog=1024, reuse_port=role == "web" or None)
 
 
 class WebOnly(faust.App.BootStrategy):
@@ -51,6 +59,10 @@ class App(faust.App):
     def _new_transport(self) -> Transport:
         return Transport(self.conf.broker_consumer, self)
 
+    def _on_autodiscovery_error(self, name: str) -> None:
+        # A worker without one of its agents would look alive and store nothing.
+        raise RuntimeError(f"{name} cannot be imported") from sys.exc_info()[1]
+
     async def on_start(self) -> None:
         """Start reading the definitions before anything needs them."""
         await super().on_start()
@@ -75,7 +87,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "web_enabled": True,
         "web_bind": settings.host if serves else settings.health_host,
         "web_host": "127.0.0.1",
-        "web_port": settings.port if serves else settings.health_port,
+        "web_port": settings.port or 6066,
         "web_application_options": {"client_max_size": 2 * 1024 * 1024},
         # Both would publish what tables hold, without a token.
         "web_tables_enabled": False,

@@ -44,7 +44,7 @@ def _settings(data_dir: Path | None = None, **given: object) -> "Settings":
     for name, value in given.items():
         if value is not None:
             os.environ[f"ANALYTICS_{name.upper()}"] = str(value)
-    from analytics_app.settings import settings
+    from analytics_app.settings import settings  # noqa: PLC0415 - loaded when it is needed
 
     settings.cache_clear()
     return settings()
@@ -83,7 +83,7 @@ def up(
         raise typer.BadParameter(
             f"{workers} is more than the {settings.partitions} partitions there are", param_hint="--workers"
         )
-    from analytics_app.commands import up as command
+    from analytics_app.commands import up as command  # noqa: PLC0415 - loaded when it is needed
 
     command.up(settings, web=web, workers=workers)
 
@@ -94,7 +94,7 @@ def ps(
     as_json: Annotated[bool, typer.Option("--json", help='As JSON: [{"role", "pid"}].')] = False,
 ) -> None:
     """List the running processes of the service; exit code 1 where none runs."""
-    from analytics_app.commands import ps as command
+    from analytics_app.commands import ps as command  # noqa: PLC0415 - loaded when it is needed
 
     raise typer.Exit(command.ps(_settings(data_dir), as_json=as_json))
 
@@ -102,7 +102,7 @@ def ps(
 @app.command()
 def config(data_dir: DataDir = None) -> None:
     """Show every setting: its variable, what it is now, where that came from, and what it means. Secrets are masked."""
-    from analytics_app.commands import config as command
+    from analytics_app.commands import config as command  # noqa: PLC0415 - loaded when it is needed
 
     command.show(_settings(data_dir))
 
@@ -110,7 +110,7 @@ def config(data_dir: DataDir = None) -> None:
 @app.command()
 def doctor(data_dir: DataDir = None) -> None:
     """Check everything the service needs, and say what is wrong and what to do. Exit code 1 where something fails."""
-    from analytics_app.commands import doctor as command
+    from analytics_app.commands import doctor as command  # noqa: PLC0415 - loaded when it is needed
 
     raise typer.Exit(command.doctor(_settings(data_dir)))
 
@@ -119,7 +119,7 @@ def doctor(data_dir: DataDir = None) -> None:
 def migrate(data_dir: DataDir = None) -> None:
     """Bring the database to this version's schema. `up` does it at every start."""
     _settings(data_dir)
-    from analytics_app import migrate as command
+    from analytics_app import migrate as command  # noqa: PLC0415 - loaded when it is needed
 
     typer.echo(f"The database is at {command.upgrade()}")
 
@@ -128,9 +128,9 @@ def migrate(data_dir: DataDir = None) -> None:
 def topics(data_dir: DataDir = None) -> None:
     """Make the topics that are missing. `up` does it at every start; with a Kafka of your own, run it first."""
     _settings(data_dir)
-    import asyncio
+    import asyncio  # noqa: PLC0415 - loaded when it is needed
 
-    from analytics_app import topics as command
+    from analytics_app import topics as command  # noqa: PLC0415 - loaded when it is needed
 
     made = asyncio.run(command.ensure_topics())
     typer.echo("\n".join(f"made {name}" for name in made) or "every topic is there")
@@ -169,7 +169,7 @@ def main() -> NoReturn:
     except Exception as error:
         if os.environ.get("ANALYTICS_LOG_LEVEL", "").lower() == "debug":
             raise
-        from analytics_app.commands.failures import sentence
+        from analytics_app.commands.failures import sentence  # noqa: PLC0415 - loaded when it is needed
 
         _fail(sentence(error))
     sys.exit(0)

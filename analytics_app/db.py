@@ -147,6 +147,15 @@ async def ping() -> None:
         await db.execute(text("SELECT 1"))
 
 
+async def revision() -> str | None:
+    """The revision that the schema is at; None for an empty database."""
+    async with engine().connect() as db:
+        if (await db.execute(text("SELECT to_regclass('alembic_version')"))).scalar() is None:
+            return None
+        found: str | None = (await db.execute(text("SELECT version_num FROM alembic_version"))).scalar()
+        return found
+
+
 async def dispose() -> None:
     """Close every connection of this process."""
     if engine.cache_info().currsize:

@@ -17,6 +17,8 @@ from analytics_app.settings import Settings
 
 # Libraries that tell much: a busy worker would spend an eighth of its time on debug records that nobody reads.
 TALKATIVE = ("aiokafka", "faust", "mode", "asyncio", "sqlalchemy", "alembic", "aiohttp.access", "urllib3")
+# Faust's services name their loggers after the module of their class; these two are ours.
+TALKATIVE += ("analytics_app.app", "analytics_app.transport")
 
 
 def configure(settings: Settings, stream: TextIO | TextIOBase | None = None) -> None:

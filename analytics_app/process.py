@@ -20,6 +20,7 @@ def main() -> None:
     asyncio.set_event_loop(loop)
     app.finalize()
     worker: Any = app.Worker(loop=loop, quiet=True, override_logging=False, redirect_stdouts=False)
+    worker.spinner = None  # it writes to the terminal by itself
     worker.execute_from_commandline()
 
 

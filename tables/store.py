@@ -15,8 +15,6 @@ def options(help_: str) -> dict[str, Any]:
     return {
         "help": help_,
         "partitions": settings().partitions,
-        "key_serializer": "raw",
-        "value_serializer": "raw",
         "key_type": bytes,
         "value_type": bytes,
         "options": {

@@ -161,7 +161,7 @@ def _event(rng: random.Random, number: int, at: datetime, paths: list[str]) -> E
 
 
 def _dimensions(rng: random.Random) -> dict[str, str | None]:
-    some = {name: None for name in DIMENSIONS}
+    some = dict.fromkeys(DIMENSIONS)
     return some | {
         "host": "example.com",
         "source": rng.choice(("Direct", "Google", "Bing", "news.example")),
@@ -227,7 +227,7 @@ def _store_visitors(db: psycopg.Connection[Any], traffic: Traffic) -> dict[int, 
     numbers = {}
     with db.cursor() as cursor:
         cursor.executemany(
-            "INSERT INTO visitors (website_id, hash, first_seen_at) VALUES (%s, md5(%s::text)::uuid, %s) RETURNING number",
+            "INSERT INTO visitors (website_id, hash, first_seen_at) VALUES (%s, md5(%s)::uuid, %s) RETURNING number",
             [(traffic.website_id, f"{traffic.website_id}/{visitor}", at) for visitor, at in first.items()],
             returning=True,
         )
@@ -241,7 +241,9 @@ def _store_visitors(db: psycopg.Connection[Any], traffic: Traffic) -> dict[int, 
 
 def _store_rollups(db: psycopg.Connection[Any], traffic: Traffic, partitions: int) -> None:
     names = ("pageviews", "events", "sessions", "bounces", "duration_s", "session_pageviews")
-    with db.cursor().copy(f"COPY traffic_rollups (website_id, bucket, partition, {', '.join(names)}) FROM STDIN") as copy:
+    with db.cursor().copy(
+        f"COPY traffic_rollups (website_id, bucket, partition, {', '.join(names)}) FROM STDIN"
+    ) as copy:
         for number, (at, sums) in enumerate(sorted(traffic.rollups().items())):
             # A total is the sum over partitions: some of each lies in one, the rest in another.
             part = {name: sums[name] // 3 for name in names}

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from ipaddress import ip_address
 
 import structlog
 from aiohttp.web import Request
@@ -46,6 +47,19 @@ async def caller(request: Request, scope: str) -> Token:
     if not token.has(scope):
         raise Forbidden(f"The token lacks the scope {scope}")
     return token
+
+
+FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
+
+
+def is_local(request: Request) -> bool:
+    """Whether the request was made on this machine: by its peer, and by no proxy having passed it on."""
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    if not isinstance(peer, tuple) or any(name in request.headers for name in FORWARDED):
+        return False
+    address = ip_address(str(peer[0]).partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
 
 
 def refused() -> Unauthenticated:

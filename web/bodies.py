@@ -42,7 +42,10 @@ async def read(request: Request, limit: int = LIMIT) -> bytes:
 
 
 def inflated(body: bytes, limit: int) -> bytes:
-    """What the gzip stream `body` holds. Raises `PayloadTooLarge` beyond `limit` bytes, `Invalid` where it is broken."""
+    """What the gzip stream `body` holds.
+
+    Raises `PayloadTooLarge` where that is more than `limit` bytes, `Invalid` where the stream is broken.
+    """
     inflater = zlib.decompressobj(_INFLATE_GZIP)
     try:
         found = inflater.decompress(body, limit + 1)

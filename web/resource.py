@@ -94,6 +94,8 @@ class Resource(faust.web.View):
 
     public: ClassVar[bool] = False
     """Whether it answers without a token, and to pages of any origin."""
+    local: ClassVar[bool] = False
+    """Whether a private view also answers requests of this machine without a token."""
     tag: ClassVar[str] = ""
     """The section of the reference it stands in; empty: not in the OpenAPI document."""
     needs_postgres: ClassVar[bool] = True
@@ -122,7 +124,7 @@ class Resource(faust.web.View):
     async def dispatch(self, request: Request) -> Any:
         """Ask for the token where one is needed, then call the method."""
         request[RESOURCE] = self
-        if self.public:
+        if self.public or (self.local and auth.is_local(request)):
             return await super().dispatch(request)
         method = "get" if request.method == "HEAD" else request.method.lower()
         request[CALLER] = await auth.caller(request, self.scope_of(method))

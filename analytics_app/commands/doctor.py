@@ -123,18 +123,19 @@ def processes(settings: Settings) -> Iterator[Finding]:
 
 def port(settings: Settings) -> Iterator[Finding]:
     """Whether the API's port is ours or free."""
-    ours = any(one.role == "web" for one in state.living(Layout(settings.data_dir)))
-    free = ports.is_free(settings.host, settings.port)
+    layout = Layout(settings.data_dir)
+    ours = any(one.role == "web" for one in state.living(layout))
+    noted = endpoints.read(layout) if ours else {}
+    host, number = str(noted.get("host", settings.host)), int(str(noted.get("port", settings.port)))
+    free = ports.is_free(host, number)
     if ours and not free:
-        yield ok(f"port {settings.port} answers")
+        yield ok(f"port {number} is ours")
     elif ours:
-        yield warn(
-            f"nothing listens on port {settings.port}", "if `up` was started with --port, set ANALYTICS_PORT here too"
-        )
+        yield fail(f"nothing listens on port {number}", "see the lines of `analytics up` for why")
     elif free:
-        yield ok(f"port {settings.port} is free")
+        yield ok(f"port {number} is free")
     else:
-        yield fail(f"port {settings.port} is taken by another program", "choose another with --port")
+        yield fail(f"port {number} is taken by another program", "choose another with --port")
 
 
 def kafka(settings: Settings) -> Iterator[Finding]:

@@ -76,7 +76,9 @@ def greet(terminal: Terminal, settings: Settings, address: str, prepared: Prepar
     if settings.demo:
         line("Try it", f"{address}/demo", "cyan", "a page that carries the tracker")
     if prepared.token:
-        line("Your token", prepared.token, "bold yellow", "shown this once: keep it")
+        line("Your token", prepared.token, "bold yellow", "shown only this once: keep it")
+    elif settings.bootstrap_token.get_secret_value():
+        line("Your token", "as ANALYTICS_BOOTSTRAP_TOKEN says")
     else:
         line("Your token", "as shown at the first start", note="for another: analytics tokens create")
     line("Tracker", snippet, "cyan", "into the <head> of your pages")

@@ -31,7 +31,7 @@ def main() -> None:
         _watch(pipe, death_signal)
     if os.getppid() != parent:  # it went before we were guarded
         sys.exit(1)
-    os.execv(command[0], command)
+    os.execv(command[0], command)  # noqa: S606 - no shell is the point
 
 
 def _watch(pipe: int, death_signal: int) -> None:

@@ -101,7 +101,7 @@ def _fetch_one(jar: Jar, incoming: Path, kept: Path, progress: Progress) -> None
             problem = "what came is not what is expected (its SHA-256 differs)"
         except InterruptedError:  # raised by `progress` of one who no longer waits
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - jgo raises RuntimeError, and requests many kinds
             problem = str(error)
         progress(-seen)
     raise StartFailed(
@@ -113,9 +113,9 @@ def _fetch_one(jar: Jar, incoming: Path, kept: Path, progress: Progress) -> None
 
 def _download(jar: Jar, repository: Path, count: Progress) -> Path:
     # Imported here: only the first start of a user needs it.
-    from jgo.config import GlobalSettings
-    from jgo.constants import MAVEN_CENTRAL_URL
-    from jgo.maven import MavenContext, PythonResolver
+    from jgo.config import GlobalSettings  # noqa: PLC0415 - loaded when it is needed
+    from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415 - loaded when it is needed
+    from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415 - loaded when it is needed
 
     @contextmanager
     def counted(_name: str, _size: int) -> "Iterator[Progress]":

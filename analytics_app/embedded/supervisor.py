@@ -128,7 +128,7 @@ class Supervisor:
             born = time.monotonic()
             reading = asyncio.create_task(self._read(part))
             process = cast("subprocess.Popen[bytes]", part.process)
-            while process.poll() is None:
+            while process.poll() is None:  # noqa: ASYNC110 - a process sets no event
                 await asyncio.sleep(LOOK_EVERY_S)
             await asyncio.wait([reading], timeout=1)
             reading.cancel()
@@ -142,7 +142,7 @@ class Supervisor:
                 how=died_of(process.returncode),
                 pid=process.pid,
                 again_in_s=round(pause, 1),
-                last_words=[line[:300] for line in part.last_words()[-3:]] if process.returncode >= 0 else None,
+                **self._cause(part, process.returncode),
             )
             self.note()
             await self._start_again(part, pause, pauses)
@@ -150,6 +150,13 @@ class Supervisor:
                 await self._stop(part)
                 return
             log.warning("started again", part=part.title, pid=cast("subprocess.Popen[bytes]", part.process).pid)
+
+    @staticmethod
+    def _cause(part: Part, code: int) -> dict[str, list[str]]:
+        # Only what is not on the console already, and has to do with its end.
+        if code < 0 or not (part.running and part.running.log_file):
+            return {}
+        return {"last_words": [line[:300] for line in part.last_words()[-3:]]}
 
     async def _start_again(self, part: Part, pause: float, pauses: Pauses) -> None:
         while not self._stopping:

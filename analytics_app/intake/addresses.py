@@ -72,7 +72,7 @@ def unmapped(address: Address) -> Address:
 @lru_cache(maxsize=8192)
 def _judged(text: str, trusted: tuple[Network, ...]) -> _Hop | None:
     address = parsed(text)
-    return address and _Hop(str(address), any(address in network for network in trusted))
+    return None if address is None else _Hop(str(address), any(address in network for network in trusted))
 
 
 def _forwarded_for(headers: Mapping[str, str]) -> list[str]:

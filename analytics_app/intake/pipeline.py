@@ -22,6 +22,7 @@ from analytics_app.sessions.kinds import EventKind
 from analytics_app.websites.logic import Website
 
 DIRECT = "Direct"
+NOBODY = Ids("", "")
 
 
 class DropReason(StrEnum):
@@ -77,7 +78,7 @@ class Draft:
     sender: Sender
     known: Knowledge
     campaign: Campaign = NONE
-    ids: Ids = Ids("", "")
+    ids: Ids = NOBODY
     fields: dict[str, Any] = field(default_factory=dict)
 
 

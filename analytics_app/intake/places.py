@@ -18,8 +18,8 @@ class Places:
     """
 
     def __init__(self, database: Path | None = None) -> None:
-        # In memory: a file that is replaced while it is mapped would end the process.
-        self._reader = maxminddb.open_database(database, maxminddb.MODE_MEMORY) if database else None
+        # Mapped into memory: a newer file takes its place by renaming, as updaters do, and counts from the next start.
+        self._reader = maxminddb.open_database(database) if database else None
 
     def country_of(self, address: str | Address) -> str:
         """ISO 3166 alpha-2 code in capitals; empty where it is not known, as for private addresses. Never raises."""

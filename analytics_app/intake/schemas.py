@@ -6,7 +6,7 @@ type, a negative time, a property that is a list) is refused, all faults at once
 
 import math
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -32,7 +32,7 @@ def _currency(value: str) -> str:
     return value.upper()
 
 
-def _money(value: float | int) -> float | int:
+def _money(value: float) -> float:
     if not math.isfinite(value) or abs(value) >= 10**14:
         raise ValueError("must be a number below 10^14")
     return value
@@ -50,8 +50,12 @@ def _seconds(value: object) -> object:
     return value
 
 
-Long = _text(LONG)
-Short = _text(SHORT)
+if TYPE_CHECKING:
+    Long = str
+    Short = str
+else:
+    Long = _text(LONG)
+    Short = _text(SHORT)
 Key = Annotated[str, Field(min_length=1, max_length=100, description="The website's pixel key")]
 Id = Annotated[str, Field(min_length=1, max_length=200)]
 Pixels = Annotated[int, BeforeValidator(_seconds), Field(ge=0, le=100_000)]

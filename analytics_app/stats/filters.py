@@ -6,7 +6,6 @@ from typing import Any, Literal, get_args
 
 import re2
 
-from analytics_app.errors import FaultyField, Invalid
 from analytics_app.sessions.kinds import SESSION_TERMS, TermKind
 
 Op = Literal["is", "is_not", "contains", "not_contains", "starts_with", "ends_with", "matches"]
@@ -106,7 +105,7 @@ def dimension_named(name: str) -> Dimension:
         key = name.removeprefix(PROPERTY)
         if not 0 < len(key) <= LONGEST_PROPERTY:
             raise ValueError(f"a property's name has 1 to {LONGEST_PROPERTY} characters")
-        if not _storable(key):
+        if not storable(key):
             raise ValueError("a property's name holds a character that cannot be stored")
         return Dimension(name, True, key, None)
     if name not in DIMENSIONS:
@@ -114,32 +113,14 @@ def dimension_named(name: str) -> Dimension:
     return DIMENSIONS[name]
 
 
-def parse_filters(texts: Iterable[str]) -> tuple[Filter, ...]:
-    """The filters that a request's `filter=<dimension>:<op>:<value>` say; all must hold. Values may hold colons.
-
-    Raises `Invalid` with every fault.
-    """
-    given = list(texts)
-    filters, faults = [], []
-    if len(given) > MOST_FILTERS:
-        faults.append(FaultyField("filter", f"{MOST_FILTERS} filters at most"))
-    for text in given[:MOST_FILTERS]:
-        try:
-            filters.append(_parse(text))
-        except ValueError as error:
-            faults.append(FaultyField("filter", f"{_short(text)}: {error}"))
-    if faults:
-        raise Invalid("A filter is not valid", details=faults)
-    return tuple(filters)
-
-
-def _parse(text: str) -> Filter:
+def parse_filter(text: str) -> Filter:
+    """The filter that `<dimension>:<op>:<value>` says; values may hold colons. Raises ValueError with what is wrong."""
     name, op, value = _split(text)
-    if not _storable(value):
-        raise ValueError("the value holds a character that cannot be stored")
     dimension = dimension_named(name)
     if len(value) > LONGEST_VALUE:
         raise ValueError(f"a value has {LONGEST_VALUE} characters at most")
+    if not storable(value):
+        raise ValueError("the value holds a character that cannot be stored")
     if op == "matches":
         _check_pattern(value)
     return Filter(dimension, op, value)
@@ -173,11 +154,6 @@ def _compiled(pattern: str) -> Any:
     return re2.compile(pattern, options)  # keeps the latest 128 itself
 
 
-def _storable(text: str) -> bool:
+def storable(text: str) -> bool:
     """Whether Postgres takes the text: no NUL, no half of a surrogate pair."""
     return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
-
-
-def _short(text: str) -> str:
-    shown = text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
-    return shown if len(shown) <= 80 else f"{shown[:77]}..."

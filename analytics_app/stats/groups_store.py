@@ -14,8 +14,10 @@ from analytics_app.stats.selection_store import EVENTS, SESSIONS, none_term, pro
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """An expression by which events are grouped, and one by which sessions are; None: a session counts in the group
-    of each of its events."""
+    """An expression by which events are grouped, and one by which sessions are.
+
+    None for the latter: a session counts in the group of each of its events.
+    """
 
     of_event: ColumnElement[Any]
     of_session: ColumnElement[Any] | None

@@ -56,3 +56,15 @@ METRICS: dict[Metric, Callable[[Totals], int | float]] = {
     "views_per_session": lambda totals: ratio(totals.session_pageviews, totals.sessions),
 }
 """How each metric follows from the sums."""
+
+
+NEEDS: dict[Metric, frozenset[str]] = {
+    "pageviews": frozenset({"pageviews"}),
+    "visitors": frozenset({"visitors"}),
+    "sessions": frozenset({"sessions"}),
+    "events": frozenset({"events"}),
+    "bounce_rate": frozenset({"bounces", "sessions"}),
+    "avg_session_duration": frozenset({"duration_s", "sessions"}),
+    "views_per_session": frozenset({"session_pageviews", "sessions"}),
+}
+"""The sums that each metric follows from."""

@@ -1,16 +1,15 @@
 """Periods of time that questions are about, and the buckets they fall into."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Literal, TypeVar
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from analytics_app.errors import FaultyField, Invalid
-from analytics_app.stats.zones import day_start, hour_end, is_day_start, zone_named
+from analytics_app.stats.zones import day_start, hour_end, is_day_start
 
-T = TypeVar("T")
 Interval = Literal["hour", "day", "week", "month"]
 Compare = Literal["previous_period", "previous_year"]
 
@@ -59,39 +58,40 @@ class Buckets:
     end: datetime
 
 
-def parse_period(start: str | None, end: str | None, timezone: str, now: datetime) -> Period:
-    """The period that `start_date`, `end_date` and `timezone` of a request say; the last 7 days where they do not.
+def read_moment(text: str) -> date | datetime:
+    """The day, or the time (with or without an offset), that a request says. Raises ValueError with what is wrong."""
+    try:
+        found: date = date.fromisoformat(text)
+    except ValueError:
+        try:
+            found = datetime.fromisoformat(_UNESCAPED_OFFSET.sub(r"+\1", text))
+        except ValueError:
+            raise ValueError("must be a date or time as in 2026-01-22 or 2026-01-22T13:00:00Z") from None
+    if not EARLIEST <= date(found.year, found.month, found.day) < LATEST:
+        raise ValueError("must lie between 1970 and 2099")
+    return found
+
+
+def period_of(start: date | datetime | None, end: date | datetime | None, zone: ZoneInfo, now: datetime) -> Period:
+    """The period from `start` to `end`: the last 7 days until now where they do not say.
 
     A bare start date is the start of that day in the zone, a bare end date the end of it. The time now counts to the
-    end of its second. Raises `Invalid` with every fault.
+    end of its second. Raises `Invalid` where there is no such period, or too long a one.
     """
-    faults: list[FaultyField] = []
-
-    def read(field: str, parse: Callable[[], T]) -> T | None:
-        try:
-            return parse()
-        except ValueError as error:
-            faults.append(FaultyField(field, str(error)))
-            return None
-
-    zone = read("timezone", lambda: zone_named(timezone))
-    held = zone or ZoneInfo("UTC")
-    since = read("start_date", lambda: _moment(start, held, end=False)) if start else None
-    until = read("end_date", lambda: _moment(end, held, end=True)) if end else None
-    if faults or zone is None:
-        raise Invalid("The period is not valid", details=faults)
-    if until is None:
+    if end is None:
         until = now.replace(microsecond=0) + timedelta(seconds=1 if now.microsecond else 0)
-    if since is None:
-        if end and is_day_start(until, zone):
-            since = day_start(until.astimezone(zone).date() - timedelta(days=DEFAULT_DAYS), zone)
-        else:
-            since = until - timedelta(days=DEFAULT_DAYS)
+    else:
+        until = _moment(end, zone, days=1)
+    if start is not None:
+        since = _moment(start, zone, days=0)
+    elif end is None or isinstance(end, datetime):
+        since = until - timedelta(days=DEFAULT_DAYS)
+    else:
+        since = day_start(end - timedelta(days=DEFAULT_DAYS - 1), zone)
     if since > until:
-        message = "lies after end_date" if end else "lies in the future"
-        raise Invalid("The period is not valid", details=[FaultyField("start_date", message)])
+        raise _invalid("start_date", "lies in the future" if end is None else "lies after end_date")
     if until - since > LONGEST:
-        raise Invalid("The period is not valid", details=[FaultyField("start_date", "a period is 10 years at most")])
+        raise _invalid("start_date", "a period is 10 years at most")
     return Period(since, until, zone)
 
 
@@ -104,8 +104,7 @@ def buckets_of(period: Period, interval: Interval) -> Buckets:
     """
     if interval == "hour":
         if period.end - period.start > LONGEST_HOURLY:
-            message = "by the hour a period is 93 days at most"
-            raise Invalid("The period is not valid", details=[FaultyField("interval", message)])
+            raise _invalid("interval", "by the hour a period is 93 days at most")
         return _hours(period)
     keys, starts = [], []
     for day, start in _days(period, interval):
@@ -151,26 +150,15 @@ def _following(day: date, interval: Interval) -> date:
     return day + timedelta(days=7 if interval == "week" else 1)
 
 
-def _moment(text: str, zone: ZoneInfo, *, end: bool) -> datetime:
-    """What a date or time of a request means. Raises ValueError with what is wrong."""
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        day = None
-    if day is not None:
-        _in_range(day)
-        return day_start(day + timedelta(days=1) if end else day, zone)
-    try:
-        moment = datetime.fromisoformat(_UNESCAPED_OFFSET.sub(r"+\1", text))
-    except ValueError:
-        raise ValueError("must be a date or time as in 2026-01-22 or 2026-01-22T13:00:00Z") from None
-    _in_range(moment.date())
-    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+def _moment(said: date | datetime, zone: ZoneInfo, *, days: int) -> datetime:
+    """The moment that is said; of a day its start, `days` later."""
+    if isinstance(said, datetime):
+        return (said if said.tzinfo else said.replace(tzinfo=zone)).astimezone(UTC)
+    return day_start(said + timedelta(days=days), zone)
 
 
-def _in_range(day: date) -> None:
-    if not EARLIEST <= day < LATEST:
-        raise ValueError("must lie between 1970 and 2099")
+def _invalid(field: str, message: str) -> Invalid:
+    return Invalid("The period is not valid", details=[FaultyField(field, message)])
 
 
 def _year_before(day: date) -> date:

@@ -1,4 +1,4 @@
-"""From filters to conditions on rows: texts are looked up among the website's terms first, rows are then met by number."""
+"""From filters to conditions on rows: texts are looked up among the website's terms, rows are met by number."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -125,7 +125,8 @@ async def _property_texts_found(
 
 def property_text(name: str) -> ColumnElement[str]:
     """The text of an event's property; null where it has none."""
-    return EVENTS.c.properties.cast(JSONB)[name].astext
+    text: ColumnElement[str] = EVENTS.c.properties.cast(JSONB)[name].astext
+    return text
 
 
 def during(column: ColumnElement[Any], start: datetime, end: datetime) -> ColumnElement[bool]:

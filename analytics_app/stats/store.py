@@ -94,7 +94,7 @@ def _series_queries(
 
 
 def _rolled_up(website_id: int, start: datetime, end: datetime, starts: Sequence[datetime] | None) -> Any:
-    """Additive sums of `[start, end)` by bucket: whole quarter hours from rollups, what is left at the edges from rows."""
+    """Additive sums of `[start, end)` by bucket: whole quarter hours from rollups, the rest at the edges from rows."""
     first, last = quarter_ceil(start), quarter_floor(end)
     edges = [(start, end)] if first > last else [(start, first), (last, end)]
     arms = []

@@ -77,7 +77,7 @@ def added_up(arms: Iterable[Select[Any]]) -> Subquery:
     """The rows of all `arms`, added up by group."""
     parts = union_all(*arms).subquery("parts")
     return (
-        select(parts.c.grp, *(func.sum(parts.c[name]).label(name) for name in SUMS))
+        select(parts.c.grp, *(func.sum(parts.c[name]).cast(BigInteger).label(name) for name in SUMS))
         .group_by(parts.c.grp)
         .subquery("sums")
     )

@@ -1,8 +1,9 @@
 """Days and wall clocks of a time zone, exact where a clock changes."""
 
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
+
+from analytics_app.shapes import zones
 
 QUARTER = timedelta(minutes=15)
 DAY = timedelta(days=1)
@@ -11,15 +12,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def zone_named(name: str) -> ZoneInfo:
     """The IANA zone of that name. Raises ValueError where there is none."""
-    if name not in _names():
+    if name not in zones():
         raise ValueError(f"unknown time zone {name[:64]!r}")
     return ZoneInfo(name)
-
-
-@lru_cache(maxsize=1)
-def _names() -> frozenset[str]:
-    # ZoneInfo itself would open any file of its folder: the "right/" ones count leap seconds, "localtime" is the host's.
-    return frozenset(available_timezones() - {"localtime", "Factory"})
 
 
 def day_start(day: date, zone: ZoneInfo) -> datetime:

