@@ -21,6 +21,7 @@ from analytics_app.records import AnyHit, encode
 from analytics_app.sessions.store import instant
 from analytics_app.stream import store
 from analytics_app.stream.logic import Admitted, Failure, Gap, Parsed, Record, admit, digest_of, fresh, parse
+from analytics_app.watchdog import WATCHDOG
 
 FAILURES_IN_A_ROW = 1000
 """So many failures with no success between them are no bad records, but a fault of ours: stop, drain nothing away."""
@@ -44,13 +45,12 @@ class TooManyFailures(RuntimeError):
 
 
 class Sink:
-    """Stores batches of one topic by `write`, which does the SQL of a list of hits in the transaction it is given."""
+    """Stores batches of one topic by `write`, which writes a list of hits in the transaction it is given."""
 
     def __init__(self, topic: str, write: Write) -> None:
         self.topic = topic
         self.write = write
         self.failed_in_a_row = 0
-        self.progressed_at = time.monotonic()
 
     async def store(self, partition: int, records: Sequence[Record]) -> list[Written]:
         """Store what is new of `records`; returns what was written once it is committed, nothing if nothing was new.
@@ -67,6 +67,7 @@ class Sink:
                 away = "postgres" if isinstance(error, psycopg.OperationalError) else "kafka"
                 figures.RETRIES.labels(away).inc()
                 figures.WAITING.set(1)
+                WATCHDOG.waits = True
                 log.warning("waiting", what=away, partition=partition, error=str(error).strip(), pause_s=pause_s)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, 3.0)
@@ -80,8 +81,8 @@ class Sink:
                 careful = True
             else:
                 figures.WAITING.set(0)
+                WATCHDOG.waits = False
                 figures.BATCH_S.labels(self.topic).observe(time.perf_counter() - began)
-                self.progressed_at = time.monotonic()
                 return written
 
     async def _attempt(
@@ -125,7 +126,7 @@ class Sink:
                     written.append(await self.write(db, partition, batch.hits[first:last]))
             except (psycopg.OperationalError, KafkaError, TimeoutError):
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other hits are good
                 if last - first == 1:
                     log.warning("a hit cannot be stored", partition=partition, error=str(error)[:500])
                     batch.failures.append(

@@ -1,19 +1,26 @@
 """The Faust app, and what each role starts of it."""
 
+import os
 import sys
+import threading
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import faust
 from aiohttp.web import AppRunner, TCPSite
+from faust.app.base import BootStrategy
 from faust.web.drivers.aiohttp import Web as AiohttpWeb
 from mode import ServiceT
 from yarl import URL
 
 from analytics_app.definitions import DEFINITIONS
 from analytics_app.embedded.endpoints import resolve
+from analytics_app.jobs import runner as jobs
 from analytics_app.settings import Settings, settings
 from analytics_app.transport import Transport
+from analytics_app.watchdog import WATCHDOG
+
+STOP_WITHIN_S = 18.0
 
 
 class Web(AiohttpWeb):
@@ -32,7 +39,7 @@ class Web(AiohttpWeb):
         return TCPSite(self._runner, conf.web_bind, port, backlog=1024, reuse_port=role == "web" or None)
 
 
-class WebOnly(faust.App.BootStrategy):
+class WebOnly(BootStrategy):
     """What a `web` process starts: the web server and a producer, no consumer and no agent."""
 
     enable_kafka_consumer = False
@@ -64,9 +71,21 @@ class App(faust.App):
         raise RuntimeError(f"{name} cannot be imported") from sys.exc_info()[1]
 
     async def on_start(self) -> None:
-        """Start reading the definitions before anything needs them."""
+        """Start reading the definitions before anything needs them; watch over what a worker does."""
         await super().on_start()
         self.add_future(DEFINITIONS.keep_fresh())
+        if settings().role != "web":
+            self.add_future(WATCHDOG.beat())
+            self.add_future(jobs.keep_running())
+            WATCHDOG.start()
+
+    async def on_stop(self) -> None:
+        """Stop; where that hangs, end all the same: nothing is lost by it."""
+        WATCHDOG.stop()
+        end = threading.Timer(STOP_WITHIN_S, os._exit, (1,))
+        end.daemon = True
+        end.start()
+        await super().on_stop()
 
 
 def options(settings: Settings) -> dict[str, Any]:

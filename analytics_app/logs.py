@@ -16,9 +16,11 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from analytics_app.settings import Settings
 
 # Libraries that tell much: a busy worker would spend an eighth of its time on debug records that nobody reads.
-TALKATIVE = ("aiokafka", "faust", "mode", "asyncio", "sqlalchemy", "alembic", "aiohttp.access", "urllib3")
-# Faust's services name their loggers after the module of their class; these two are ours.
-TALKATIVE += ("analytics_app.app", "analytics_app.transport")
+# The last two: Faust's services name their loggers after the module of their class, also where the class is ours.
+TALKATIVE = (
+    "aiokafka", "faust", "mode", "asyncio", "alembic", "aiohttp.access", "urllib3",
+    "analytics_app.app", "analytics_app.transport",
+)  # fmt: skip
 
 
 def configure(settings: Settings, stream: TextIO | TextIOBase | None = None) -> None:
@@ -51,7 +53,10 @@ def config(settings: Settings, stream: TextIO | TextIOBase | None = None) -> dic
             "out": {"class": "logging.StreamHandler", "stream": stream or sys.stdout, "formatter": "line"},
         },
         "root": {"level": level, "handlers": ["out"]},
-        "loggers": {name: {"level": library_level} for name in TALKATIVE},
+        "loggers": {
+            **{name: {"level": library_level} for name in TALKATIVE},
+            "sqlalchemy": {"level": "WARNING"},  # its info is every statement with its values
+        },
     }
 
 

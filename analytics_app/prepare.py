@@ -9,19 +9,39 @@ import sys
 from dataclasses import asdict
 
 import orjson
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from analytics_app import bootstrap, db, logs, migrate, topics
+from analytics_app.embedded.endpoints import resolve
 from analytics_app.settings import settings
 
 
 async def _prepare() -> bytes:
     try:
         await topics.ensure_topics()
+        await _coordinator()
         return orjson.dumps(asdict(await bootstrap.first_website_and_token()))
     except topics.TopicMismatch as error:
         return orjson.dumps({"error": str(error)})
     finally:
         await db.dispose()
+
+
+async def _coordinator() -> None:
+    """Have Kafka choose who coordinates our group, which on a new one takes a second and errors in every log."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=resolve(settings()).kafka_bootstrap)
+    await admin.start()
+    try:
+        for _ in range(40):
+            try:
+                await admin.find_coordinator(settings().app_id)
+            except KafkaError:
+                await asyncio.sleep(0.25)
+            else:
+                return
+    finally:
+        await admin.close()
 
 
 def main() -> None:

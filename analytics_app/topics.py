@@ -5,6 +5,7 @@ browser ─▶ web ─▶ hits ─▶ sessions ─▶ Postgres
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
@@ -13,7 +14,13 @@ from analytics_app.app import app
 from analytics_app.embedded.endpoints import resolve
 from analytics_app.settings import Settings, settings
 
-RAW = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw", "internal": True}
+RAW: dict[str, Any] = {
+    "key_type": bytes,
+    "value_type": bytes,
+    "key_serializer": "raw",
+    "value_serializer": "raw",
+    "internal": True,
+}
 
 hits = app.topic(f"{settings().app_id}-hits", partitions=settings().partitions, **RAW)
 """Hits as the edge accepted them: `HitRecord`s, in the partition of their session."""

@@ -21,8 +21,10 @@ from analytics_app.db import batch_transaction
 from analytics_app.embedded.endpoints import resolve
 from analytics_app.settings import settings
 from analytics_app.stream import store
+from analytics_app.stream.lag import hits_topic
 from analytics_app.stream.logic import Record, digest_of, restart_of
 from analytics_app.stream.store import Position
+from analytics_app.watchdog import WATCHDOG
 
 ASK_WITHIN_S = 5.0
 PEEK_WITHIN_S = 3.0
@@ -43,6 +45,7 @@ class Consumer(driver.Consumer):
             if partitions:
                 ours |= {TP(topic, p): offset for p, offset in (await self._stored(topic, partitions)).items()}
         ours |= await self._recent([tp for tp in assigned if tp.topic in live_topics()])
+        WATCHDOG.owned = {tp.partition for tp in assigned if tp.topic == hits_topic()}
         if ours:
             await self.seek_wait(ours)
             offsets.update(ours)
@@ -76,7 +79,8 @@ class Consumer(driver.Consumer):
                 await store.begin_position(db, topic, partition, start)
             return start
         before = await self._record_before(tp, position, start, end) if position.last_digest else None
-        restart = restart_of(position.next_offset, position.last_digest, start, end, before and digest_of(before))
+        found = digest_of(before) if before else None
+        restart = restart_of(position.next_offset, position.last_digest, start, end, found)
         if restart is None:
             return position.next_offset
         log.error(
@@ -138,7 +142,7 @@ class Transport(driver.Transport):
 
 def stored_topics() -> tuple[str, ...]:
     """Topics whose position Postgres keeps."""
-    return (f"{settings().app_id}-hits",)
+    return (hits_topic(),)
 
 
 def live_topics() -> tuple[str, ...]:

@@ -146,6 +146,7 @@ def install(node: Node) -> None:
     """Bring the packages of the lock file, unless they are there."""
     stamp, value = MODULES / ".assets-stamp", digest(PACKAGES)
     if not stamped(stamp, value):
+        say(f"fetching packages with {node.npm[-1]}")
         run((*node.npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"), node)
         put(stamp, value)
 
@@ -217,7 +218,6 @@ def build(*, force: bool = False) -> None:
         return
     begun = time.monotonic()
     node = find_node()
-    say(f"fetching packages with {node.npm[-1]}")
     install(node)
     say("minifying the tracker")
     put(BUILT / "analytics.js", minify(node))

@@ -23,10 +23,12 @@ def mount() -> None:
     if settings().role == "worker":  # it serves nobody but its operator
         return
     # A worker loads none of it.
-    from web import openapi, pages, tokens, track, websites  # noqa: PLC0415
+    from web import openapi, pages, realtime, stats, tokens, track, websites  # noqa: PLC0415
 
     add("/analytics", track.blueprint)
     add("/analytics", websites.blueprint)
+    add("/analytics", stats.blueprint)
+    add("/analytics", realtime.blueprint)
     add("/analytics", tokens.blueprint)
     add("/analytics", openapi.blueprint)
     add("/analytics", pages.docs)
@@ -38,11 +40,15 @@ async def background(_: Application) -> AsyncIterator[None]:
     """What runs beside the requests for as long as they are served."""
     works = [PRESENCE.keep_looking(), LAST_USED.keep_writing()]
     if settings().role != "worker":
+        from web.intake import EDGE, RUNNING  # noqa: PLC0415
         from web.limits import LIMITS  # noqa: PLC0415
 
-        works.append(LIMITS.keep_settled())
+        works += [LIMITS.keep_settled(), RUNNING.keep_reading()]
+        await EDGE.on_start()
     tasks = [asyncio.create_task(work) for work in works]
     yield
+    if settings().role != "worker":
+        await EDGE.on_stop()
     for task in tasks:
         task.cancel()
     for task in tasks:

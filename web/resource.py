@@ -117,8 +117,8 @@ class Resource(faust.web.View):
         methods: set[str] = super().get_methods()
         if "GET" not in methods:
             methods.discard("HEAD")
-        if self.public:
-            methods.add("OPTIONS")
+        if not self.public:
+            methods.discard("OPTIONS")
         return methods
 
     async def dispatch(self, request: Request) -> Any:

@@ -3,10 +3,10 @@
 import asyncio
 import json
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 
 import structlog
 
@@ -107,7 +107,8 @@ class Start:
         await asyncio.to_thread(server.prepare)
         if self._ended:
             return
-        part = Part(server.program, server.ready, server.before_restart, title=type(server).__name__)
+        title = type(server).__name__
+        part = Part(server.program, lambda: "" if server.ready() else "no answer", server.before_restart, title)
         self.supervisor.keep(part)
         await self.supervisor.until_ready(part, SERVERS_READY_WITHIN_S)
 
@@ -156,7 +157,7 @@ class Start:
             environment=self._environment(environment),
             stop_within_s=5.0,
         )
-        return Part(lambda: program, lambda: _answers(f"{address}/health/ready"))
+        return Part(lambda: program, lambda: _lacks(f"{address}/health/ready"))
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
         return {
@@ -177,9 +178,17 @@ class Start:
         return proceed
 
 
-def _answers(url: str) -> bool:
+def _lacks(url: str) -> str:
+    """What the process at `url` says that it lacks; nothing where it is ready."""
     try:
-        with urllib.request.urlopen(url, timeout=3) as response:  # noqa: S310 - our own addresses
-            return bool(response.status == HTTPStatus.OK)
+        urllib.request.urlopen(url, timeout=3).close()  # noqa: S310 - our own addresses
+    except urllib.error.HTTPError as error:
+        with error:
+            answer = error.read(10_000)
+        try:
+            return str(json.loads(answer)["error"])
+        except (ValueError, KeyError, TypeError):
+            return f"it answers {error.code}"
     except (OSError, ValueError):
-        return False
+        return "no answer"
+    return ""

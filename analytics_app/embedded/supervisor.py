@@ -20,6 +20,7 @@ from analytics_app.embedded.processes import Program, bound, died_of, last_lines
 log = structlog.get_logger("supervisor")
 
 LOOK_EVERY_S = 0.1
+ASK_EVERY_S = 0.2  # what is asked may cost it a query
 LOGS_EVERY_S = 30.0
 GIVE_UP_AFTER = 4  # deaths before a part was ready even once
 
@@ -43,10 +44,13 @@ class Pauses:
 
 @dataclass
 class Part:
-    """One process to keep: how to run it, how to see that it is ready, and what to clear before it is started again."""
+    """One process to keep: how to run it, and what to clear before it is started again.
+
+    `lacks` says what it still lacks to be of use, in words; nothing once it is ready. It may block.
+    """
 
     program: Callable[[], Program]
-    ready: Callable[[], bool]
+    lacks: Callable[[], str]
     before_restart: Callable[[], None] = lambda: None
     title: str = ""
     process: "subprocess.Popen[bytes] | None" = None
@@ -83,11 +87,12 @@ class Supervisor:
     async def until_ready(self, part: Part, within_s: float) -> None:
         """Return when `part` is ready. Raises StartFailed where it keeps dying, or takes longer."""
         until = time.monotonic() + within_s
-        while not await asyncio.to_thread(part.ready):
+        while lacking := await asyncio.to_thread(part.lacks):
             if part.deaths >= GIVE_UP_AFTER or time.monotonic() > until:
-                how = "does not stay up" if part.deaths >= GIVE_UP_AFTER else f"is not ready after {within_s:.0f} s"
+                late = f"is not ready after {within_s:.0f} s ({lacking})"
+                how = "does not stay up" if part.deaths >= GIVE_UP_AFTER else late
                 raise StartFailed("\n  ".join([f"{part.title} {how}. Its last lines:", *part.last_words()]))
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(ASK_EVERY_S)
 
     async def stop(self) -> None:
         """Stop all: web, worker, Kafka, Postgres, each role when the one before is gone."""

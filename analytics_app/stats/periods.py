@@ -88,7 +88,9 @@ def period_of(start: date | datetime | None, end: date | datetime | None, zone: 
         since = until - timedelta(days=DEFAULT_DAYS)
     else:
         since = day_start(end - timedelta(days=DEFAULT_DAYS - 1), zone)
-    if since > until:
+    bare = end is not None and not isinstance(end, datetime)
+    # The end of a bare date is the start of the next: what starts there starts after that date.
+    if since > until or (bare and since == until and start != end):
         raise _invalid("start_date", "lies in the future" if end is None else "lies after end_date")
     if until - since > LONGEST:
         raise _invalid("start_date", "a period is 10 years at most")

@@ -19,7 +19,8 @@ class Position:
 async def positions(db: AsyncDriver, topic: str, partitions: Iterable[int]) -> dict[int, Position]:
     """The positions of those partitions; one never stored from is missing."""
     rows = await db.execute(
-        "SELECT partition, next_offset, last_digest FROM stream_positions WHERE topic = %s AND partition = ANY(%s::int[])",
+        "SELECT partition, next_offset, last_digest FROM stream_positions "
+        "WHERE topic = %s AND partition = ANY(%s::int[])",
         (topic, list(partitions)),
     )
     return {partition: Position(offset, digest) async for partition, offset, digest in rows}

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Iterator
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from analytics_app.db import database_url
@@ -23,14 +22,6 @@ def store_url(server_url: str) -> Iterator[str]:
     yield url
     with psycopg.connect(server_url, autocommit=True) as admin:
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture
-def driver(store_url: str) -> Iterator[psycopg.Connection]:
-    """A plain connection for what a test puts there before; the test commits it, the database is emptied after."""
-    with psycopg.connect(make_conninfo(store_url)) as connection:
-        yield connection
-        connection.rollback()
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 import json
 import os
+import socket
 import stat
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -66,12 +68,12 @@ def test_a_secret_made_by_many_at_once_is_the_same_for_all_and_kept(tmp_path):
     assert len(made) == 1
     assert len(made.pop()) == 32
     assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
-    assert os.listdir(tmp_path) == ["secret"]
+    assert [path.name for path in tmp_path.iterdir()] == ["secret"]
 
 
 def test_a_secret_that_is_given_is_taken(tmp_path):
     assert secret(settings(tmp_path, secret="given")) == b"given"
-    assert not os.listdir(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_second_start_on_a_folder_names_the_process_of_the_first(tmp_path):
@@ -106,8 +108,6 @@ def test_a_torn_or_foreign_run_file_means_that_nothing_runs(tmp_path):
 
 
 def test_a_free_port_is_kept_and_a_taken_one_is_replaced():
-    import socket
-
     free = ports.kept_or_new(None)
     assert free in ports.KEPT_PORTS
     assert ports.kept_or_new(free) == free
@@ -157,7 +157,7 @@ def test_a_file_is_replaced_whole(tmp_path):
     write_private(path, json.dumps([1]))
     write_private(path, json.dumps([2]))
     assert path.read_text() == "[2]"
-    assert os.listdir(tmp_path) == ["run.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 
 def test_lines_held_during_the_start_are_shown_only_where_they_speak_of_trouble(tmp_path):
@@ -173,8 +173,6 @@ def test_lines_held_during_the_start_are_shown_only_where_they_speak_of_trouble(
 
 
 def test_a_reader_who_stops_reading_does_not_stop_the_writer():
-    import time
-
     read_end, write_end = os.pipe()
     console = Console(os.fdopen(write_end, "w"))
     began = time.monotonic()

@@ -28,9 +28,9 @@ STUBBORN = [
 ]
 
 
-def part(command, role="web", ready=lambda: True, **more):
+def part(command, role="web", lacks=lambda: "", **more):
     program = Program(role, command, name=f"{role}-1", **more)
-    return Part(lambda: program, ready)
+    return Part(lambda: program, lacks)
 
 
 async def until(condition, within_s=5.0):
@@ -87,7 +87,7 @@ async def test_what_does_not_stop_in_time_is_killed(tmp_path):
 
 async def test_a_part_that_keeps_dying_fails_the_start_with_its_last_words(tmp_path):
     supervisor = Supervisor(layout_in(tmp_path), io.StringIO())
-    dying = part([sys.executable, "-S", "-c", "raise SystemExit('no such table')"], ready=lambda: False)
+    dying = part([sys.executable, "-S", "-c", "raise SystemExit('no such table')"], lacks=lambda: "no answer")
     supervisor.keep(dying)
     with pytest.raises(StartFailed, match=r"web-1 does not stay up. Its last lines:\n  no such table"):
         await supervisor.until_ready(dying, within_s=10)
@@ -113,14 +113,15 @@ async def test_what_cannot_be_started_is_tried_again(tmp_path):
 
 
 async def test_lines_reach_the_console_whole_whatever_pieces_they_come_in(tmp_path):
-    code = "import sys, time\nfor piece in ('one li', 'ne\\nand', ' two\\nlast'):\n sys.stdout.write(piece); sys.stdout.flush(); time.sleep(0.05)\ntime.sleep(60)"
+    code = "import os, time\nfor piece in (b'one li', b'ne\\nand', b' 2\\nlast'):\n os.write(1, piece); time.sleep(.1)"
+    code += "\ntime.sleep(60)"
     console = io.StringIO()
     supervisor = Supervisor(layout_in(tmp_path), console)
     supervisor.keep(part([sys.executable, "-S", "-c", code]))
     await until(lambda: console.getvalue().count("\n") == 2)
-    assert console.getvalue() == "one line\nand two\n"
+    assert console.getvalue() == "one line\nand 2\n"
     await supervisor.stop()
-    assert console.getvalue() == "one line\nand two\nlast\n"
+    assert console.getvalue() == "one line\nand 2\nlast\n"
 
 
 @pytest.mark.parametrize("pipe", [False, True], ids=["by the system's own guard", "by a pipe"])

@@ -22,7 +22,9 @@ async def client(database: str) -> AsyncIterator[TestClient[Any, Any]]:
     app.web.init_server()
     fresh = asyncio.create_task(DEFINITIONS.keep_fresh())
     await DEFINITIONS.ready()
-    async with TestClient(TestServer(app.web.web_app), auto_decompress=True) as client:
+    server = TestServer(app.web.web_app)
+    await server.start_server(auto_decompress=False)
+    async with TestClient(server) as client:
         yield client
     fresh.cancel()
     await dispose()

@@ -1,0 +1,180 @@
+"""The reference's sections Website Management and Error Responses, and what holds for every endpoint."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.web.calls import Caller, assert_error
+
+DOCS = Path(__file__).parents[2] / "docs" / "api.md"
+WEBSITE = {"name": "My Website", "host": "example.com", "tracking_type": "lightweight", "channel_type": "website"}
+WEBSITE_FIELDS = {"id", "name", "host", "pixel_key", "tracking_enabled", "is_enabled", "created_at"}
+
+PUBLIC = {
+    # The reference's.
+    "/analytics/track",
+    "/analytics/track/{pixel_key}",
+    "/analytics/pixel",
+    "/analytics/event",
+    "/analytics/heartbeat",
+    "/analytics/leave",
+    "/js/analytics.js",
+    # The service's own.
+    "/analytics/openapi.json",
+    "/analytics/docs",
+    "/analytics/docs/{name}",
+    "/health/live",
+    "/health/ready",
+    # To browsers on this machine only.
+    "/demo",
+    "/demo/{name}",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One endpoint: how it is called, what it needs, what it answers."""
+
+    method: str
+    path: str
+    scope: str
+    status: int
+    shape: str
+    body: Any = None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+TABLE = [
+    Row("GET", "/analytics/websites", "read", 200, "list"),
+    Row("POST", "/analytics/websites", "write", 201, "website", WEBSITE),
+    Row("GET", "/analytics/websites/{id}", "read", 200, "website"),
+    Row("PUT", "/analytics/websites/{id}", "write", 200, "website", WEBSITE),
+    Row("PATCH", "/analytics/websites/{id}", "write", 200, "website", {"name": "Renamed"}),
+    Row("POST", "/analytics/websites/{id}/pixel-key", "write", 201, "one"),
+    Row("DELETE", "/analytics/websites/{id}", "write", 204, "none"),
+    Row("GET", "/analytics/tokens", "admin", 200, "list"),
+    Row("POST", "/analytics/tokens", "admin", 201, "one", {"name": "A token"}),
+    Row("GET", "/analytics/tokens/{token_id}", "admin", 200, "one"),
+    Row("PUT", "/analytics/tokens/{token_id}", "admin", 200, "one", {"name": "A token"}),
+    Row("PATCH", "/analytics/tokens/{token_id}", "admin", 200, "one", {"name": "A token"}),
+    Row("DELETE", "/analytics/tokens/{token_id}", "admin", 204, "none"),
+]
+
+
+async def path_of(row: Row, admin: Caller) -> str:
+    """The row's path with ids of things made for it."""
+    path = row.path
+    if "{id}" in path:
+        path = path.replace("{id}", str((await admin.new_website())["id"]))
+    if "{token_id}" in path:
+        token = await admin.post("/analytics/tokens", json={"name": "A token"})
+        path = path.replace("{token_id}", str((await token.json())["data"]["id"]))
+    return path
+
+
+@pytest.mark.parametrize("row", TABLE, ids=str)
+async def test_every_endpoint_answers_as_the_reference_says(row: Row, admin: Caller, by_scope: dict[str, Caller]):
+    path = await path_of(row, admin)
+    response = await by_scope[row.scope].call(row.method, path, json=row.body)
+    assert response.status == row.status, await response.text()
+    if row.shape == "none":
+        assert await response.read() == b""
+        return
+    assert response.content_type == "application/json"
+    body = await response.json()
+    if row.shape == "list":
+        assert set(body) == {"data", "meta"}
+        assert set(body["meta"]) == {"next_cursor"}
+        assert isinstance(body["data"], list)
+    else:
+        assert set(body) == {"data"}
+    if row.shape == "website":
+        assert set(body["data"]) >= WEBSITE_FIELDS | {"tracking_type", "channel_type"}
+
+
+@pytest.mark.parametrize("row", TABLE, ids=str)
+async def test_every_endpoint_asks_for_a_token_of_its_scope(row: Row, admin: Caller, by_scope, nobody: Caller):
+    path = await path_of(row, admin)
+    await assert_error(await nobody.call(row.method, path, json=row.body), 401, "UNAUTHENTICATED")
+    for scope in {"read": (), "write": ("read",), "admin": ("read", "write")}[row.scope]:
+        await assert_error(await by_scope[scope].call(row.method, path, json=row.body), 403, "FORBIDDEN")
+
+
+@pytest.mark.parametrize("row", [row for row in TABLE if "{" in row.path], ids=str)
+@pytest.mark.parametrize("id_", ["0", "-1", "abc", "1.0", "%201", "%00", "2147483648", str(2**53), "9" * 400, "٣"])
+async def test_an_id_that_names_nothing_is_404(row: Row, id_: str, admin: Caller):
+    path = re.sub(r"{\w+}", id_, row.path)
+    await assert_error(await admin.call(row.method, path, json=row.body), 404, "NOT_FOUND")
+
+
+async def test_the_public_views_are_these_and_no_others(client):
+    from analytics_app.app import app
+
+    assert {path for path, view in app.web.views.items() if getattr(view, "public", False)} == PUBLIC
+
+
+async def test_every_view_is_one_of_ours(client):
+    from analytics_app.app import app
+    from web.resource import Resource
+
+    assert [path for path, view in app.web.views.items() if not isinstance(view, Resource)] == []
+
+
+async def test_a_path_that_does_not_exist_is_404(admin: Caller):
+    for path in ("/", "/analytics", "/analytics/nothing", "/analytics/websites/1/nothing", "/table/", "/router/", "/graph"):
+        for method in ("GET", "POST", "DELETE", "OPTIONS"):
+            await assert_error(await admin.call(method, path), 404, "NOT_FOUND")
+
+
+async def test_a_method_that_a_path_does_not_take_is_405_with_those_it_does(admin: Caller):
+    response = await admin.delete("/analytics/websites")
+    await assert_error(response, 405, "METHOD_NOT_ALLOWED")
+    assert response.headers["Allow"].replace(" ", "") == "GET,HEAD,POST"
+    response = await admin.call("HEAD", "/analytics/track")
+    assert (response.status, response.headers["Allow"].replace(" ", "")) == (405, "OPTIONS,POST")
+    response = await admin.call("SEARCH", "/analytics/websites")
+    await assert_error(response, 405, "METHOD_NOT_ALLOWED")
+
+
+async def test_head_answers_as_get_does_without_a_body(admin: Caller, nobody: Caller):
+    response = await admin.call("HEAD", "/analytics/websites")
+    assert (response.status, await response.read()) == (200, b"")
+    assert (await nobody.call("HEAD", "/analytics/websites")).status == 401
+
+
+async def test_a_crash_shows_a_request_id_and_nothing_of_the_inside(admin: Caller, monkeypatch, caplog):
+    from analytics_app.websites import store
+
+    async def crash(*_: Any, **__: Any) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(store, "websites_of", crash)
+    response = await admin.get("/analytics/websites")
+    body = await assert_error(response, 500, "SERVER_ERROR")
+    assert body["request_id"] == response.headers["X-Request-Id"]
+    assert "secret" not in await response.text()
+
+
+async def test_answers_to_token_holders_are_kept_by_no_cache(admin: Caller):
+    response = await admin.get("/analytics/websites")
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_every_documented_endpoint_is_served_and_no_other(client):
+    from analytics_app.app import app
+    from web.openapi import operations
+
+    documented = set(re.findall(r"^(?:#+ )?`(GET|POST|PUT|PATCH|DELETE) (/[^`?\s]*)", DOCS.read_text(), re.MULTILINE))
+    served = {
+        (method.upper(), path)
+        for path, view in app.web.views.items()
+        for method, _ in operations(view)
+    }
+    assert sorted(served - documented) == []
+    assert sorted(documented - served) == []
