@@ -163,7 +163,7 @@ async def test_a_series_is_that_of_a_recount_over_a_clock_change(db, worlds, sea
     }[season]
     for filters in ([], ["browser:is:Chrome"], ["page:is:/pricing"]):
         if interval == "hour" and filters:
-            start, end = end - timedelta(days=3), end
+            start = end - timedelta(days=3)
         buckets = buckets_of(Period(start, end, ZoneInfo(zone)), interval)
         selection = await selection_of(db, traffic.website_id, map(parse_filter, filters), [(start, end)])
         ends = [*buckets.starts[1:], end]
@@ -201,10 +201,11 @@ async def test_a_metric_needs_no_more_sums_than_it_names(db, worlds):
 # Breakdowns: a line is what a filter on its value would give.
 
 BROKEN_DOWN = ("page", "title", "event", "entry_page", "exit_page", "country", "utm_medium", "source", "property:plan")
+BY_VISITORS = Sort("visitors")
 START, END = utc("2026-10-20T06:00"), utc("2026-10-29T07:13:05")
 
 
-async def lines_of(db, dimension, filters=(), sort=Sort("visitors"), limit=1000, after=None):
+async def lines_of(db, dimension, filters=(), sort=BY_VISITORS, limit=1000, after=None):
     selection = await selection_of(db, 12, map(parse_filter, filters), [(START, END)])
     return await breakdown(
         db, 12, START, END, selection, dimension_named(dimension), sort=sort, limit=limit, after=after
@@ -216,7 +217,9 @@ async def lines_of(db, dimension, filters=(), sort=Sort("visitors"), limit=1000,
 async def test_a_line_of_a_breakdown_counts_what_a_filter_on_its_value_does(db, worlds, dimension, filters):
     traffic = worlds["autumn"]
     values = {
-        value_of(dimension, session, event) for session, event in traffic.pairs() if START - timedelta(days=1) < event.at
+        value_of(dimension, session, event)
+        for session, event in traffic.pairs()
+        if START - timedelta(days=1) < event.at
     }
     wanted = {}
     for value in values:

@@ -1,0 +1,30 @@
+"""What a recount may find."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Check = Literal["rollups", "sessions", "events", "visitors", "terms", "states", "outcomes"]
+
+CHECKS: dict[Check, str] = {
+    "rollups": "quarter-hour sums against a recount of events and sessions",
+    "sessions": "sessions against a recount of their events",
+    "events": "events against the sessions they belong to",
+    "visitors": "visitors that rows name",
+    "terms": "texts that rows name",
+    "states": "live sessions against their rows",
+    "outcomes": "hits received against what became of them",
+}
+"""What is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something stored that is not what a recount gives. `website_id` 0: of no single website."""
+
+    check: Check
+    website_id: int
+    where: str
+    """What it was found in: a quarter hour, a session, an event."""
+    field: str
+    stored: str
+    counted: str
