@@ -1,10 +1,11 @@
 """Every figure of the service's own, by name: what `/metrics` shows beside Faust's."""
 
+from collections import Counter as Tally
+
 from prometheus_client import Counter, Gauge, Histogram
 
-ACCEPTED = Counter("analytics_hits_accepted", "Hits that Kafka acknowledged", ["kind"])
-IGNORED = Counter("analytics_hits_ignored", "Hits answered ok and not stored, by reason", ["reason"])
-REFUSED = Counter("analytics_hits_refused", "Hits answered with an error, by its code", ["code"])
+EDGE = Counter("analytics_edge_hits", "Hits this process answered, by what came of them", ["outcome"])
+"""`accepted`: Kafka has it; `ignored_<reason>`: answered ok and not counted; `refused_<code>`: answered with an error."""
 ACKNOWLEDGE_S = Histogram(
     "analytics_acknowledge_seconds",
     "From a flush of the edge to Kafka's acknowledgement",
@@ -30,3 +31,23 @@ STREAM = Gauge(
     "analytics_stream_hits", "Hits of all partitions by how they ended, as Postgres counts them", ["outcome"]
 )
 LAG = Gauge("analytics_stream_lag_records", "Records in the log that are not stored yet", ["topic", "partition"])
+
+_unwritten: Tally[str] = Tally()
+
+
+def count_edge(outcome: str) -> None:
+    """Count a hit that the edge answered."""
+    EDGE.labels(outcome).inc()
+    _unwritten[outcome] += 1
+
+
+def take_unwritten() -> Tally[str]:
+    """What was counted since this was last asked: to be added to what all processes counted."""
+    taken = Tally(_unwritten)
+    _unwritten.clear()
+    return taken
+
+
+def give_back(outcome: str, hits: int) -> None:
+    """Take back what could not be added, for the next time."""
+    _unwritten[outcome] += hits

@@ -8,7 +8,7 @@ from aiohttp.web import Application
 
 from analytics_app.app import app
 from analytics_app.settings import settings
-from web import health, metrics
+from web import health, metrics, stream_figures
 from web.auth import LAST_USED
 from web.errors import answer_errors
 from web.headers import put_headers
@@ -38,14 +38,14 @@ def mount() -> None:
 
 async def background(_: Application) -> AsyncIterator[None]:
     """What runs beside the requests for as long as they are served."""
-    works = [PRESENCE.keep_looking(), LAST_USED.keep_writing()]
+    works = [PRESENCE.keep_looking, LAST_USED.keep_writing]
     if settings().role != "worker":
         from web.intake import EDGE, RUNNING  # noqa: PLC0415
         from web.limits import LIMITS  # noqa: PLC0415
 
-        works += [LIMITS.keep_settled(), RUNNING.keep_reading()]
+        works += [LIMITS.keep_settled, RUNNING.keep_reading, stream_figures.keep_writing]
         await EDGE.on_start()
-    tasks = [asyncio.create_task(work) for work in works]
+    tasks = [asyncio.create_task(work()) for work in works]
     yield
     if settings().role != "worker":
         await EDGE.on_stop()

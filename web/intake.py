@@ -97,12 +97,12 @@ async def accept(request: Request, website: Website, body: PixelBody | EventBody
     try:
         hit = pipeline.run(draft, event_id, round(at.timestamp() * 1000))
     except Dropped as dropped:
-        figures.IGNORED.labels(dropped.reason.value).inc()
+        figures.count_edge(f"ignored_{dropped.reason.value}")
         if dropped.told:
             return Tracked(ignored=dropped.reason.value)
         return Tracked(event_id=event_id, visitor_id=draft.ids.visitor_id, session_id=draft.ids.session_id)
     await EDGE.add(hit.session_key, encode(hit))
-    figures.ACCEPTED.labels("hit").inc()
+    figures.count_edge("accepted")
     return Tracked(event_id=event_id, visitor_id=draft.ids.visitor_id, session_id=draft.ids.session_id)
 
 
@@ -113,10 +113,10 @@ async def accept_engagement(request: Request, body: Heartbeat | Leave, website: 
         try:
             pipeline.drop_opted_out(Draft(website, PixelBody(), sender_of(request), _knowledge(clock.now())))
         except Dropped as dropped:
-            figures.IGNORED.labels(dropped.reason.value).inc()
+            figures.count_edge(f"ignored_{dropped.reason.value}")
             return dropped.reason.value
     await EDGE.add(body.session_key, encode(body))
-    figures.ACCEPTED.labels("heartbeat" if isinstance(body, Heartbeat) else "leave").inc()
+    figures.count_edge("accepted")
     return None
 
 

@@ -63,7 +63,7 @@ class Tracking(Resource):
         try:
             return await super().dispatch(request)
         except AnalyticsError as error:
-            figures.REFUSED.labels(error.code).inc()
+            figures.count_edge(f"refused_{error.code.lower()}")
             raise
 
 

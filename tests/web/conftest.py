@@ -11,6 +11,17 @@ from analytics_app.websites.logic import SCOPES
 from tests.web.calls import Caller
 
 
+SENT: list[tuple[str, bytes]] = []
+"""What the edge was given, in place of Kafka: the session's key and the hit."""
+
+
+@pytest.fixture
+def sent() -> list[tuple[str, bytes]]:
+    """What the test makes the edge send."""
+    SENT.clear()
+    return SENT
+
+
 @pytest.fixture(scope="session")
 async def client(database: str) -> AsyncIterator[TestClient[Any, Any]]:
     """A client of the whole web application."""
@@ -18,7 +29,16 @@ async def client(database: str) -> AsyncIterator[TestClient[Any, Any]]:
     from analytics_app.app import app
     from analytics_app.db import dispose
     from analytics_app.definitions import DEFINITIONS
+    from web.intake import EDGE
 
+    async def nothing() -> None:
+        """Kafka is not there, and not missed."""
+
+    async def keep(session_key: str, hit: bytes) -> None:
+        SENT.append((session_key, hit))
+
+    EDGE.on_start = EDGE.on_stop = nothing  # type: ignore[method-assign]
+    EDGE.add = keep  # type: ignore[method-assign]
     app.web.init_server()
     fresh = asyncio.create_task(DEFINITIONS.keep_fresh())
     await DEFINITIONS.ready()

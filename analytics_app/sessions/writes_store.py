@@ -1,0 +1,211 @@
+"""SQL of what a fold comes to: events, sessions, rollups and states; all in the batch's transaction."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+
+import msgspec
+
+from analytics_app.db import AsyncDriver
+from analytics_app.records import Hit
+from analytics_app.sessions.kinds import SESSION_TERMS, TermKind
+from analytics_app.sessions.logic import Change, Folded, rollup_of
+from analytics_app.sessions.state import View, Visit, encode_state
+from analytics_app.sessions.store import Held, instant, new_version
+from analytics_app.sessions.terms import Term, number_of, number_terms
+
+_json = msgspec.json.Encoder()
+
+
+async def write(db: AsyncDriver, partition: int, folded: Folded, rules_of: RulesOf) -> dict[str, Held]:
+    """Write what a fold came to, its visitors numbered; returns the changed states as tables may hold them once this is committed."""
+    await number_terms(_terms(folded))
+    await _insert_events(db, folded)
+    await _insert_sessions(db, [change for change in folded.changes.values() if change.opened_by], rules_of)
+    await _update_sessions(db, [change for change in folded.changes.values() if not change.opened_by], rules_of)
+    await _update_engagement(db, folded.engagement)
+    await _add_to_rollups(db, partition, folded, rules_of)
+    return await _save_states(db, partition, folded)
+
+
+def _terms(folded: Folded) -> Iterable[Term]:
+    """Every text that the rows of `folded` name."""
+    for hit, _ in folded.events:
+        for kind, text in ((TermKind.PATH, hit.path), (TermKind.EVENT_NAME, hit.name), (TermKind.TITLE, hit.title)):
+            if text:
+                yield hit.website_id, kind, text
+    for change in folded.changes.values():
+        if change.origin:
+            for column, kind in SESSION_TERMS.items():
+                text = getattr(change.origin, column)
+                if text:
+                    yield change.visit.website_id, kind, text
+
+
+async def _insert_events(db: AsyncDriver, folded: Folded) -> None:
+    if not folded.events:
+        return
+    async with (
+        db.cursor() as cursor,
+        cursor.copy(
+            "COPY events (id, at, session_id, visitor, website_id, path, name, title, kind, interactive, currency, value, "
+            "properties) FROM STDIN"
+        ) as copy,
+    ):
+        for hit, visit in folded.events:
+            await copy.write_row(
+                (
+                    hit.event_id,
+                    instant(hit.at_ms),
+                    visit.id,
+                    visit.visitor,
+                    hit.website_id,
+                    number_of(hit.website_id, TermKind.PATH, hit.path),
+                    number_of(hit.website_id, TermKind.EVENT_NAME, hit.name),
+                    number_of(hit.website_id, TermKind.TITLE, hit.title),
+                    hit.kind,
+                    hit.interactive,
+                    hit.currency,
+                    Decimal(hit.value) if hit.value is not None else None,
+                    _json.encode(hit.properties).decode() if hit.properties else None,
+                )
+            )
+
+
+def _rules(rules_of: RulesOf, website_id: int) -> Rules:
+    rules = rules_of(website_id)
+    assert rules is not None, "a fold changes no session of a website that is gone"
+    return rules
+
+
+def _dimensions(visit: Visit, origin: Hit) -> list[int | None]:
+    return [number_of(visit.website_id, kind, getattr(origin, column)) for column, kind in SESSION_TERMS.items()]
+
+
+def _path(visit: Visit, path: str | None) -> int | None:
+    return number_of(visit.website_id, TermKind.PATH, path) if path else None
+
+
+async def _insert_sessions(db: AsyncDriver, opened: Sequence[Change], rules_of: RulesOf) -> None:
+    if not opened:
+        return
+    async with (
+        db.cursor() as cursor,
+        cursor.copy(
+            "COPY sessions (id, started_at, last_at, visitor, website_id, duration_s, pageviews, events, engaged_s, "
+            f"is_bounce, entry_path, exit_path, {', '.join(SESSION_TERMS)}) FROM STDIN"
+        ) as copy,
+    ):
+        for change in opened:
+            visit, origin = change.visit, change.origin
+            assert origin is not None
+            await copy.write_row(
+                (
+                    visit.id,
+                    instant(visit.started_ms),
+                    instant(visit.last_ms),
+                    visit.visitor,
+                    visit.website_id,
+                    visit.duration_s,
+                    visit.pageviews,
+                    visit.events,
+                    visit.engaged_s,
+                    visit.is_bounce(_rules(rules_of, visit.website_id)),
+                    _path(visit, change.entry_path),
+                    _path(visit, change.exit_path),
+                    *_dimensions(visit, origin),
+                )
+            )
+
+
+async def _update_sessions(db: AsyncDriver, changed: Sequence[Change], rules_of: RulesOf) -> None:
+    """Write the counts of sessions that went on; where a late hit came first, its dimensions too."""
+    if not changed:
+        return
+    visits = [change.visit for change in changed]
+    await db.execute(
+        "UPDATE sessions s SET started_at = n.started_at, last_at = n.last_at, duration_s = n.duration_s, "
+        "pageviews = n.pageviews, events = n.events, engaged_s = n.engaged_s, is_bounce = n.is_bounce, "
+        "entry_path = coalesce(n.entry_path, s.entry_path), exit_path = coalesce(n.exit_path, s.exit_path) "
+        "FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::int[], %s::int[], "
+        "%s::int[], %s::int[], %s::boolean[], %s::int[], %s::int[]) AS n (id, was_started_at, started_at, last_at, "
+        "duration_s, pageviews, events, engaged_s, is_bounce, entry_path, exit_path) "
+        "WHERE s.id = n.id AND s.started_at = n.was_started_at",
+        (
+            [visit.id for visit in visits],
+            [instant(change.was_started_ms) for change in changed],
+            [instant(visit.started_ms) for visit in visits],
+            [instant(visit.last_ms) for visit in visits],
+            [visit.duration_s for visit in visits],
+            [visit.pageviews for visit in visits],
+            [visit.events for visit in visits],
+            [visit.engaged_s for visit in visits],
+            [visit.is_bounce(_rules(rules_of, visit.website_id)) for visit in visits],
+            [_path(change.visit, change.entry_path) for change in changed],
+            [_path(change.visit, change.exit_path) for change in changed],
+        ),
+    )
+    for change in changed:
+        if change.origin is not None:
+            columns = ", ".join(f"{column} = %s" for column in SESSION_TERMS)
+            await db.execute(
+                f"UPDATE sessions SET {columns} WHERE id = %s AND started_at = %s",  # noqa: S608 - our own names
+                (*_dimensions(change.visit, change.origin), change.visit.id, instant(change.visit.started_ms)),
+            )
+
+
+async def _update_engagement(db: AsyncDriver, engagement: Mapping[int, View]) -> None:
+    if not engagement:
+        return
+    views = [engagement[event_id] for event_id in sorted(engagement)]
+    await db.execute(
+        "UPDATE events e SET time_on_page_s = n.time_s, scroll_depth = n.scroll "
+        "FROM unnest(%s::bigint[], %s::timestamptz[], %s::int[], %s::smallint[]) AS n (id, at, time_s, scroll) "
+        "WHERE e.id = n.id AND e.at = n.at",
+        (
+            [view.event_id for view in views],
+            [instant(view.at_ms) for view in views],
+            [view.time_s for view in views],
+            [view.scroll for view in views],
+        ),
+    )
+
+
+async def _add_to_rollups(db: AsyncDriver, partition: int, folded: Folded, rules_of: RulesOf) -> None:
+    added = rollup_of(folded, rules_of)
+    if not added:
+        return
+    keys = sorted(added)
+    columns = ("pageviews", "events", "sessions", "bounces", "duration_s", "session_pageviews")
+    sums = ", ".join(f"{column} = r.{column} + excluded.{column}" for column in columns)
+    await db.execute(
+        f"INSERT INTO traffic_rollups AS r (website_id, bucket, partition, {', '.join(columns)}) "  # noqa: S608 - our own names
+        "SELECT w, b, %s, p, e, s, bo, d, sp FROM unnest(%s::int[], %s::timestamptz[], %s::bigint[], %s::bigint[], "
+        "%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[]) AS n (w, b, p, e, s, bo, d, sp) "
+        f"ON CONFLICT (website_id, bucket, partition) DO UPDATE SET {sums}",
+        (
+            partition,
+            [website_id for website_id, _ in keys],
+            [instant(bucket_ms) for _, bucket_ms in keys],
+            *([added[key][column] for key in keys] for column in columns),
+        ),
+    )
+
+
+async def _save_states(db: AsyncDriver, partition: int, folded: Folded) -> dict[str, Held]:
+    if not folded.states:
+        return {}
+    version = new_version()
+    saved = {key: Held(version, encode_state(folded.states[key])) for key in sorted(folded.states)}
+    await db.execute(
+        "INSERT INTO session_states (key, version, partition, last_at, state) "
+        "SELECT k, %s, %s, l, s FROM unnest(%s::uuid[], %s::timestamptz[], %s::bytea[]) AS n (k, l, s) "
+        "ON CONFLICT (key) DO UPDATE SET version = excluded.version, last_at = excluded.last_at, state = excluded.state",
+        (
+            version,
+            partition,
+            list(saved),
+            [instant(folded.states[key].seen_ms) for key in saved],
+            [held.state for held in saved.values()],
+        ),
+    )
+    return saved

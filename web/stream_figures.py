@@ -1,0 +1,75 @@
+"""Figures of the whole service, whichever process is asked: what all edges and workers counted, and how far behind."""
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+from aiokafka.errors import KafkaError
+from sqlalchemy import func, select
+
+from analytics_app import figures
+from analytics_app.db import batch_transaction, is_away, transaction
+from analytics_app.stream import store
+from analytics_app.stream.lag import hits_topic, standings
+from analytics_app.stream.models import FailedRecordRow, LossRow, OutcomeRow
+from web.metrics import on_scrape
+
+WRITTEN_EVERY_S = 1.0
+EDGE_TOPIC = "edge"
+"""Under this name the outcomes of all web processes stand beside those of the topics."""
+
+log = structlog.get_logger(__name__)
+
+
+@on_scrape
+async def read_outcomes() -> None:
+    """What edges and workers counted, what failed, and what was lost."""
+    async with transaction() as db:
+        rows = await db.execute(
+            select(OutcomeRow.topic, OutcomeRow.outcome, func.sum(OutcomeRow.hits).label("hits")).group_by(
+                OutcomeRow.topic, OutcomeRow.outcome
+            )
+        )
+        for row in rows:
+            family = figures.ALL_EDGES if row.topic == EDGE_TOPIC else figures.STREAM
+            family.labels(row.outcome).set(int(row.hits))
+        waiting = select(func.count()).where(FailedRecordRow.settled_at.is_(None))
+        figures.FAILED_WAITING.set((await db.execute(waiting)).scalar_one())
+        figures.LOSSES.set((await db.execute(select(func.count(LossRow.id)))).scalar_one())
+
+
+@on_scrape
+async def read_lag() -> None:
+    """How many records of each partition wait to be stored."""
+    with suppress(KafkaError, TimeoutError):
+        for partition, standing in (await standings()).items():
+            figures.LAG.labels(hits_topic(), str(partition)).set(standing.behind)
+
+
+async def write_counts() -> None:
+    """Add what this process' edge counted to what all of them did. Where Postgres is away it waits for the next time."""
+    counted = figures.take_unwritten()
+    if not counted:
+        return
+    try:
+        async with batch_transaction() as db:
+            await store.add_outcomes(db, EDGE_TOPIC, 0, counted)
+    except Exception as error:
+        for outcome, hits in counted.items():
+            figures.give_back(outcome, hits)
+        if not is_away(error):
+            raise
+
+
+async def keep_writing() -> None:
+    """Write the counts every second, until cancelled, and once more then."""
+    try:
+        while True:
+            await asyncio.sleep(WRITTEN_EVERY_S)
+            try:
+                await write_counts()
+            except Exception:
+                log.exception("the edge's counts could not be written")
+    finally:
+        with suppress(Exception):
+            await write_counts()
