@@ -21,7 +21,7 @@ from analytics_app.db import AsyncDriver
 from analytics_app.definitions import DEFINITIONS
 from analytics_app.realtime.logic import activity_of
 from analytics_app.records import Active, ActivityRecord, AnyHit, Hit, encode
-from analytics_app.sessions import logic, store
+from analytics_app.sessions import logic, store, writes_store
 from analytics_app.sessions.state import State
 from analytics_app.sessions.store import Held, instant
 from analytics_app.settings import settings
@@ -54,7 +54,7 @@ async def write(db: AsyncDriver, partition: int, hits: Sequence[AnyHit]) -> Writ
     await store.number_visitors(db, folded)
     telling = asyncio.ensure_future(_tell(activity_of(folded)))
     try:
-        held = await store.write(db, partition, folded, rules_of)
+        held = await writes_store.write(db, partition, folded)
         over = await _forget(db, partition, hits)
         await telling
     finally:

@@ -55,8 +55,8 @@ class Sink:
     async def store(self, partition: int, records: Sequence[Record]) -> list[Written]:
         """Store what is new of `records`; returns what was written once it is committed, nothing if nothing was new.
 
-        Where Postgres or Kafka is away it waits in place, with growing pauses. Raises `Gap` where records are missing, and
-        `TooManyFailures`.
+        Where Postgres or Kafka is away it waits in place, with growing pauses. Raises `Gap` where records are missing,
+        and `TooManyFailures`.
         """
         parsed = [parse(record) for record in records]
         careful, pause_s, began = False, 0.1, time.perf_counter()

@@ -1,7 +1,7 @@
 """Statistics: `/analytics/websites/{id}/stats`, `timeseries`, `breakdown`, `export`."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import faust
@@ -193,7 +193,8 @@ def _weight(parameters: list[str]) -> float:
 
 def _filename(what: str, website_id: int, question: Question) -> str:
     period = question.period
-    first, last = (at.astimezone(period.zone).date().isoformat() for at in (period.start, period.end))
+    within = period.start, max(period.start, period.end - timedelta(microseconds=1))
+    first, last = (at.astimezone(period.zone).date().isoformat() for at in within)
     return f"{what}-{website_id}-{first}-{last}.csv"
 
 

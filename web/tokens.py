@@ -8,7 +8,7 @@ from aiohttp.web import Request, Response
 
 from analytics_app.db import transaction
 from analytics_app.definitions import DEFINITIONS
-from analytics_app.errors import Forbidden, NotFound
+from analytics_app.errors import Conflict, Forbidden, NotFound
 from analytics_app.shapes import PageQuery, encode_cursor, id_after
 from analytics_app.websites import store, tokens_store
 from analytics_app.websites.logic import Token, token_hash
@@ -68,22 +68,24 @@ class OneToken(TokenResource):
         """Get a token: what it may do, never the token itself."""
         return await self.answer(self.manager(request), self.id(token_id))
 
-    @operation(body=TokenBody, answer=One(TokenOut), scope="admin")
+    @operation(body=TokenBody, answer=One(TokenOut), scope="admin", errors=(Conflict,))
     async def put(self, request: Request, token_id: str) -> Response:
         """Update a token: all fields. What is left out goes back to its default."""
         caller, wanted = self.manager(request), self.id(token_id)
         return await self.change(caller, wanted, stored(await self.body(request, TokenBody)))
 
-    @operation(body=TokenPatch, answer=One(TokenOut), scope="admin")
+    @operation(body=TokenPatch, answer=One(TokenOut), scope="admin", errors=(Conflict,))
     async def patch(self, request: Request, token_id: str) -> Response:
         """Update a token: the fields given."""
         caller, wanted = self.manager(request), self.id(token_id)
         return await self.change(caller, wanted, stored(await self.body(request, TokenPatch)))
 
-    @operation(status=204, scope="admin")
+    @operation(status=204, scope="admin", errors=(Conflict,))
     async def delete(self, request: Request, token_id: str) -> Response:
         """Revoke a token. It is refused everywhere within 2 seconds."""
         caller, wanted = self.manager(request), self.id(token_id)
+        if wanted == caller.id:
+            raise Conflict("A token cannot revoke itself: use another, or the command line")
         async with transaction() as db:
             if not await tokens_store.revoke_token(db, caller.workspace_id, wanted):
                 raise NotFound
@@ -92,6 +94,8 @@ class OneToken(TokenResource):
 
     async def change(self, caller: Token, token_id: int, values: Mapping[str, Any]) -> Response:
         """Write `values` and answer with the token as it is then."""
+        if token_id == caller.id and narrows(caller, values):
+            raise Conflict("A token cannot change what it may do itself: use another, or the command line")
         async with transaction() as db:
             await check_websites(db, caller.workspace_id, values)
             if values and not await tokens_store.change_token(db, caller.workspace_id, token_id, values):
@@ -112,6 +116,12 @@ def stored(body: TokenBody | TokenPatch) -> dict[str, Any]:
     """The fields given, as they are kept: lists sorted, without repetition."""
     values = body.changes() if isinstance(body, TokenPatch) else body.model_dump()
     return {name: sorted(set(value)) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def narrows(caller: Token, values: Mapping[str, Any]) -> bool:
+    """Whether `values` would change what the caller's own token may do: nobody is to lock himself out by mistake."""
+    now = {"scopes": sorted(caller.scopes), "website_ids": None, "expires_at": caller.expires_at}
+    return any(name in values and values[name] != value for name, value in now.items())
 
 
 async def check_websites(db: Any, workspace_id: int, values: Mapping[str, Any]) -> None:

@@ -83,7 +83,7 @@ def greet(terminal: Terminal, settings: Settings, address: str, prepared: Prepar
         line("Your token", "as shown at the first start", note="for another: analytics tokens create")
     line("Tracker", snippet, "cyan", "into the <head> of your pages")
     line("Numbers", curl, "cyan")
-    line("API", f"{address}/analytics/docs", "cyan")
+    line("API docs", f"{address}/analytics/docs", "cyan")
     terminal.print()
     line("Ctrl-C", "stops everything; the data stays")
     terminal.print()

@@ -13,7 +13,8 @@ import threading
 from typing import IO
 
 MOST_LINES = 5000
-ALARMING = re.compile(r"\b(warning|error|critical|exception)\b|Traceback", re.IGNORECASE)
+# The level of a line in both forms, coloured or not.
+ALARMING = re.compile(r"""(\[|"level": ?")(\x1b\[[0-9;]*m)*(warning|error|critical)""")
 
 
 class Console(io.TextIOBase):

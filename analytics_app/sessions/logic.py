@@ -1,14 +1,13 @@
 """How hits become sessions: pure, the one fold that everything counted goes through."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from analytics_app.records import AnyHit, Heartbeat, Hit, Leave
 from analytics_app.sessions.kinds import EventKind
-from analytics_app.sessions.state import Rules, Share, State, View, Visit, prune, share_of
+from analytics_app.sessions.state import Rules, Share, State, View, Visit, bucket_of, prune, share_of
 
-LATE_MS = 24 * 3_600_000
-"""How late a hit may be: visits that ended longer ago than this and a timeout cannot change any more."""
 REPEATS_HELD = 16
 
 
@@ -45,11 +44,12 @@ def lost_views(states: Mapping[str, State], hits: Iterable[AnyHit]) -> set[int]:
     """Ids of pageviews that heartbeats speak of and that long sessions no longer hold: they must be read from rows."""
     lost = set()
     for hit in hits:
-        if isinstance(hit, Heartbeat) and any(
-            visit.views_dropped and visit.holds(hit.event_id) is None
-            for visit in _visits(states.get(hit.session_key), hit.website_id)
-        ):
-            lost.add(hit.event_id)
+        state = states.get(hit.session_key)
+        if isinstance(hit, Heartbeat) and state is not None:
+            event_id = state.kept(hit.event_id)
+            dropped = [visit for visit in state.live(hit.website_id) if visit.views_dropped]
+            if dropped and not any(visit.holds(event_id) for visit in state.live(hit.website_id)):
+                lost.add(event_id)
     return lost
 
 
@@ -96,14 +96,14 @@ class Fold:
         if visit is None:
             visit = self._open(hit)
         else:
-            self._touch(hit, visit, rules)
+            self._touch(hit, visit)
         self._count(hit, visit)
         self.out.events.append((hit, visit))
         self.out.stored += 1
 
     def _joined(self, hit: Hit, rules: Rules) -> Visit | None:
         """The visit that takes the hit, the earliest of several."""
-        taking = [v for v in _visits(self.states.get(hit.session_key), hit.website_id) if v.takes(hit.at_ms, rules)]
+        taking = [visit for visit in self._live(hit, hit.website_id) if visit.takes(hit.at_ms, rules)]
         return min(taking, key=lambda visit: (visit.started_ms, visit.id), default=None)
 
     def _open(self, hit: Hit) -> Visit:
@@ -142,7 +142,7 @@ class Fold:
         if rules is None:
             self.out.ignore("website_gone")
             return
-        self._touch(hit, visit, rules)
+        self._touch(hit, visit)
         grown = max(view.time_s, hit.time_on_page_s)
         visit.engaged_s += grown - view.time_s
         view.time_s, view.scroll = grown, max(view.scroll, hit.scroll_depth)
@@ -153,8 +153,8 @@ class Fold:
     def _holder(self, hit: Heartbeat) -> tuple[Visit, View] | None:
         """The visit that holds the heartbeat's pageview, and that view."""
         state = self.states.get(hit.session_key)
-        event_id = dict(state.repeats).get(hit.event_id, hit.event_id) if state else hit.event_id
-        for visit in _visits(state, hit.website_id):
+        event_id = state.kept(hit.event_id) if state else hit.event_id
+        for visit in self._live(hit, hit.website_id):
             view = visit.holds(event_id)
             if view is not None:
                 return visit, view
@@ -162,7 +162,7 @@ class Fold:
 
     def _leave(self, hit: Leave) -> None:
         live = []
-        for visit in _visits(self.states.get(hit.session_key), hit.website_id):
+        for visit in self._live(hit, hit.website_id):
             rules = self.rules_of(visit.website_id)
             if rules is not None and visit.takes(hit.at_ms, rules):
                 live.append((visit.last_ms, visit.id, visit, rules))
@@ -170,7 +170,7 @@ class Fold:
             self.out.ignore("unknown_session")
             return
         _, _, visit, rules = max(live, key=lambda found: found[:2])
-        self._touch(hit, visit, rules)
+        self._touch(hit, visit)
         self._extend(visit, hit.at_ms, rules)
         self.out.stored += 1
 
@@ -179,11 +179,16 @@ class Fold:
         if at_ms > visit.last_ms and visit.takes(at_ms, rules):
             visit.last_ms = at_ms
 
-    def _touch(self, hit: AnyHit, visit: Visit, rules: Rules) -> None:
+    def _touch(self, hit: AnyHit, visit: Visit) -> None:
         """Remember how the visit stood before this batch first changed it."""
         self._state(hit)
         if visit.id not in self.out.changes:
-            self.out.changes[visit.id] = Change(visit, share_of(visit, rules), visit.started_ms)
+            self.out.changes[visit.id] = Change(visit, share_of(visit), visit.started_ms)
+
+    def _live(self, hit: AnyHit, website_id: int) -> list[Visit]:
+        """The visits of the hit's session id that may still change."""
+        state = self.states.get(hit.session_key)
+        return state.live(website_id) if state else []
 
     def _state(self, hit: AnyHit) -> State:
         """The state of the hit's session id, to be changed."""
@@ -209,11 +214,30 @@ def fold(
             turn.repeat(hit, repeats[hit.event_id])
         else:
             turn.feed(hit)
+    for change in turn.out.changes.values():
+        rules = rules_of(change.visit.website_id)
+        assert rules is not None, "no session of a website that is gone is changed"
+        change.visit.counted_bounce = change.visit.is_bounce(rules)
     for state in turn.out.states.values():
-        prune(state, LATE_MS + max((r.timeout_ms for v in state.visits if (r := rules_of(v.website_id))), default=0))
+        prune(state)
     return turn.out
 
 
-def _visits(state: State | None, website_id: int) -> list[Visit]:
-    """The visits of a state; of one website, unless that is 0."""
-    return [visit for visit in state.visits if website_id in (0, visit.website_id)] if state else []
+def rollup_of(folded: Folded) -> dict[tuple[int, int], Counter[str]]:
+    """What `folded` adds to the rollups, by (website, quarter hour in ms); sessions by difference."""
+    added: dict[tuple[int, int], Counter[str]] = {}
+    for hit, _ in folded.events:
+        row = added.setdefault((hit.website_id, bucket_of(hit.at_ms)), Counter())
+        row["pageviews" if hit.kind == EventKind.PAGEVIEW else "events"] += 1
+    for change in folded.changes.values():
+        for share, sign in ((change.before, -1), (share_of(change.visit), 1)):
+            if share is not None:
+                _add_share(added.setdefault((share.website_id, share.bucket_ms), Counter()), share, sign)
+    return {key: row for key, row in added.items() if any(row.values())}
+
+
+def _add_share(row: Counter[str], share: Share, sign: int) -> None:
+    row["sessions"] += sign * share.sessions
+    row["bounces"] += sign * share.bounces
+    row["duration_s"] += sign * share.duration_s
+    row["session_pageviews"] += sign * share.pageviews

@@ -12,6 +12,13 @@ from msgspec import Struct
 
 QUARTER_MS = 900_000
 VIEWS_HELD = 64
+LATE_MS = 24 * 3_600_000
+"""How late a hit may be."""
+KEPT_MS = LATE_MS + 24 * 3_600_000
+"""A visit whose activity ended so long before the latest one of its session id cannot change any more.
+
+A hit may be a day late and join what ended a timeout before it, of a day at most.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,7 @@ class Visit(Struct, array_like=True):
     country: str = ""
     views: list[View] = msgspec.field(default_factory=list)
     views_dropped: bool = False
+    counted_bounce: bool = False  # as rows and rollups have it: the rule may have changed since
 
     def holds(self, event_id: int) -> View | None:
         """The pageview of that id, if its engagement is still held here."""
@@ -87,6 +95,17 @@ class State(Struct, array_like=True):
         """The latest activity of any visit; 0 where there is none."""
         return max((visit.last_ms for visit in self.visits), default=0)
 
+    def kept(self, event_id: int) -> int:
+        """The event that counts under that id: another one where the id is that of a repeat."""
+        return dict(self.repeats).get(event_id, event_id) if self.repeats else event_id
+
+    def live(self, website_id: int) -> list[Visit]:
+        """The visits that may still change; of one website, unless that is 0."""
+        if len(self.visits) == 1:  # nearly always
+            return self.visits if website_id in (0, self.visits[0].website_id) else []
+        horizon = self.last_ms - KEPT_MS
+        return [v for v in self.visits if v.last_ms >= horizon and website_id in (0, v.website_id)]
+
 
 class Share(NamedTuple):
     """What a session adds to the rollup of the quarter hour it started in."""
@@ -104,21 +123,24 @@ def bucket_of(at_ms: int) -> int:
     return at_ms - at_ms % QUARTER_MS
 
 
-def share_of(visit: Visit, rules: Rules) -> Share:
-    """What `visit` adds to its rollup as it stands."""
+def share_of(visit: Visit) -> Share:
+    """What `visit` adds to its rollup, as a bounce or none as it was last judged."""
     return Share(
-        visit.website_id, bucket_of(visit.started_ms), 1, int(visit.is_bounce(rules)), visit.duration_s, visit.pageviews
+        visit.website_id,
+        bucket_of(visit.started_ms),
+        1,
+        int(visit.counted_bounce),
+        visit.duration_s,
+        visit.pageviews,
     )
 
 
-def prune(state: State, keep_ms: int) -> None:
+def prune(state: State) -> None:
     """Drop from `state` what no hit can change any more, or only by way of its rows.
 
-    Visits that ended `keep_ms` before the latest activity go; of a visit's pageviews the latest are held.
+    Of a visit's pageviews the latest are held.
     """
-    if len(state.visits) > 1:
-        horizon = state.last_ms - keep_ms
-        state.visits = [visit for visit in state.visits if visit.last_ms >= horizon]
+    state.visits = state.live(0)
     for visit in state.visits:
         if len(visit.views) > VIEWS_HELD:
             visit.views.sort(key=lambda view: (view.at_ms, view.event_id))

@@ -1,34 +1,15 @@
-"""SQL of sessions: what the fold starts from, and the rows it comes to; all in the batch's transaction."""
+"""SQL of sessions: what the fold of a batch starts from, locked; all in the batch's transaction."""
 
 import random
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
-
-import msgspec
 
 from analytics_app.db import AsyncDriver
 from analytics_app.records import AnyHit, Hit
-from analytics_app.sessions.kinds import SESSION_TERMS, EventKind, TermKind
-from analytics_app.sessions.logic import Change, Folded
-from analytics_app.sessions.state import (
-    Rules,
-    Share,
-    State,
-    View,
-    Visit,
-    bucket_of,
-    decode_state,
-    encode_state,
-    share_of,
-)
-from analytics_app.sessions.terms import Term, number_of, number_terms
-
-RulesOf = Callable[[int], Rules | None]
-
-_json = msgspec.json.Encoder()
+from analytics_app.sessions.kinds import EventKind
+from analytics_app.sessions.logic import Folded
+from analytics_app.sessions.state import State, View, decode_state
 
 
 @dataclass(frozen=True, slots=True)

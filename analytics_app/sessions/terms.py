@@ -30,8 +30,8 @@ async def number_terms(terms: Iterable[Term]) -> None:
         new = [term for term in missing if term not in found]
         if new:
             await db.execute(
-                "INSERT INTO terms (website_id, kind, text) SELECT * FROM unnest(%s::int[], %s::smallint[], %s::text[]) "
-                "ON CONFLICT DO NOTHING",
+                "INSERT INTO terms (website_id, kind, text) "
+                "SELECT * FROM unnest(%s::int[], %s::smallint[], %s::text[]) ON CONFLICT DO NOTHING",
                 _columns(new),
             )
             found |= await _numbers_in(db, new)

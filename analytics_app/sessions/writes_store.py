@@ -16,14 +16,17 @@ from analytics_app.sessions.terms import Term, number_of, number_terms
 _json = msgspec.json.Encoder()
 
 
-async def write(db: AsyncDriver, partition: int, folded: Folded, rules_of: RulesOf) -> dict[str, Held]:
-    """Write what a fold came to, its visitors numbered; returns the changed states as tables may hold them once this is committed."""
+async def write(db: AsyncDriver, partition: int, folded: Folded) -> dict[str, Held]:
+    """Write what a fold came to, its visitors numbered.
+
+    Returns the changed states as tables may hold them once this is committed.
+    """
     await number_terms(_terms(folded))
     await _insert_events(db, folded)
-    await _insert_sessions(db, [change for change in folded.changes.values() if change.opened_by], rules_of)
-    await _update_sessions(db, [change for change in folded.changes.values() if not change.opened_by], rules_of)
+    await _insert_sessions(db, [change for change in folded.changes.values() if change.opened_by])
+    await _update_sessions(db, [change for change in folded.changes.values() if not change.opened_by])
     await _update_engagement(db, folded.engagement)
-    await _add_to_rollups(db, partition, folded, rules_of)
+    await _add_to_rollups(db, partition, folded)
     return await _save_states(db, partition, folded)
 
 
@@ -47,8 +50,8 @@ async def _insert_events(db: AsyncDriver, folded: Folded) -> None:
     async with (
         db.cursor() as cursor,
         cursor.copy(
-            "COPY events (id, at, session_id, visitor, website_id, path, name, title, kind, interactive, currency, value, "
-            "properties) FROM STDIN"
+            "COPY events (id, at, session_id, visitor, website_id, path, name, title, kind, interactive, currency, "
+            "value, properties) FROM STDIN"
         ) as copy,
     ):
         for hit, visit in folded.events:
@@ -71,12 +74,6 @@ async def _insert_events(db: AsyncDriver, folded: Folded) -> None:
             )
 
 
-def _rules(rules_of: RulesOf, website_id: int) -> Rules:
-    rules = rules_of(website_id)
-    assert rules is not None, "a fold changes no session of a website that is gone"
-    return rules
-
-
 def _dimensions(visit: Visit, origin: Hit) -> list[int | None]:
     return [number_of(visit.website_id, kind, getattr(origin, column)) for column, kind in SESSION_TERMS.items()]
 
@@ -85,7 +82,7 @@ def _path(visit: Visit, path: str | None) -> int | None:
     return number_of(visit.website_id, TermKind.PATH, path) if path else None
 
 
-async def _insert_sessions(db: AsyncDriver, opened: Sequence[Change], rules_of: RulesOf) -> None:
+async def _insert_sessions(db: AsyncDriver, opened: Sequence[Change]) -> None:
     if not opened:
         return
     async with (
@@ -109,7 +106,7 @@ async def _insert_sessions(db: AsyncDriver, opened: Sequence[Change], rules_of: 
                     visit.pageviews,
                     visit.events,
                     visit.engaged_s,
-                    visit.is_bounce(_rules(rules_of, visit.website_id)),
+                    visit.counted_bounce,
                     _path(visit, change.entry_path),
                     _path(visit, change.exit_path),
                     *_dimensions(visit, origin),
@@ -117,7 +114,7 @@ async def _insert_sessions(db: AsyncDriver, opened: Sequence[Change], rules_of: 
             )
 
 
-async def _update_sessions(db: AsyncDriver, changed: Sequence[Change], rules_of: RulesOf) -> None:
+async def _update_sessions(db: AsyncDriver, changed: Sequence[Change]) -> None:
     """Write the counts of sessions that went on; where a late hit came first, its dimensions too."""
     if not changed:
         return
@@ -139,7 +136,7 @@ async def _update_sessions(db: AsyncDriver, changed: Sequence[Change], rules_of:
             [visit.pageviews for visit in visits],
             [visit.events for visit in visits],
             [visit.engaged_s for visit in visits],
-            [visit.is_bounce(_rules(rules_of, visit.website_id)) for visit in visits],
+            [visit.counted_bounce for visit in visits],
             [_path(change.visit, change.entry_path) for change in changed],
             [_path(change.visit, change.exit_path) for change in changed],
         ),
@@ -170,8 +167,8 @@ async def _update_engagement(db: AsyncDriver, engagement: Mapping[int, View]) ->
     )
 
 
-async def _add_to_rollups(db: AsyncDriver, partition: int, folded: Folded, rules_of: RulesOf) -> None:
-    added = rollup_of(folded, rules_of)
+async def _add_to_rollups(db: AsyncDriver, partition: int, folded: Folded) -> None:
+    added = rollup_of(folded)
     if not added:
         return
     keys = sorted(added)
@@ -199,7 +196,8 @@ async def _save_states(db: AsyncDriver, partition: int, folded: Folded) -> dict[
     await db.execute(
         "INSERT INTO session_states (key, version, partition, last_at, state) "
         "SELECT k, %s, %s, l, s FROM unnest(%s::uuid[], %s::timestamptz[], %s::bytea[]) AS n (k, l, s) "
-        "ON CONFLICT (key) DO UPDATE SET version = excluded.version, last_at = excluded.last_at, state = excluded.state",
+        "ON CONFLICT (key) DO UPDATE "
+        "SET version = excluded.version, last_at = excluded.last_at, state = excluded.state",
         (
             version,
             partition,

@@ -164,12 +164,14 @@ def test_lines_held_during_the_start_are_shown_only_where_they_speak_of_trouble(
     with (tmp_path / "out").open("w") as target:
         console = Console(target)
         console.hold()
-        console.write("info: consumer started\n")
-        console.write("warning: disk is slow\n")
+        console.write("12:00 [info     ] error counters reset\n")
+        console.write("12:00 [\x1b[33mwarning  \x1b[0m] disk is slow\n")
+        console.write('{"event": "full", "level": "error"}\n')
         console.release(everything=False)
-        console.write("info: later\n")
+        console.write("12:01 [info     ] later\n")
         console.drain()
-    assert (tmp_path / "out").read_text() == "warning: disk is slow\ninfo: later\n"
+    shown = (tmp_path / "out").read_text().splitlines()
+    assert [line.split()[-1] for line in shown] == ["slow", '"error"}', "later"]
 
 
 def test_a_reader_who_stops_reading_does_not_stop_the_writer():

@@ -81,6 +81,16 @@ async def test_put_and_patch_change_a_token_at_once(admin: Caller, client):
     await assert_error(await holder.post("/analytics/websites", json=body), 403, "FORBIDDEN")
 
 
+async def test_a_token_cannot_lock_itself_out(client):
+    holder = await new_caller(client, "locking")
+    path = f"{TOKENS}/{holder.token_id}"
+    await assert_error(await holder.delete(path), 409, "CONFLICT")
+    await assert_error(await holder.put(path, json={"name": "x"}), 409, "CONFLICT")
+    await assert_error(await holder.patch(path, json={"expires_at": "2020-01-01T00:00:00Z"}), 409, "CONFLICT")
+    assert (await holder.patch(path, json={"name": "Renamed"})).status == 200
+    assert (await holder.put(path, json={"name": "Again", "scopes": ["admin"]})).status == 200
+
+
 async def test_its_last_use_is_noted(admin: Caller, client):
     from web.auth import LAST_USED
 
