@@ -15,7 +15,7 @@ from mode.supervisors import CrashingSupervisor
 
 from agents.batches import by_partition
 from agents.sink import Sink, Written
-from analytics_app import topics
+from analytics_app import clock, topics
 from analytics_app.app import app
 from analytics_app.db import AsyncDriver
 from analytics_app.definitions import DEFINITIONS
@@ -31,8 +31,8 @@ from tables import sessions
 FORGET_EVERY = 50
 FORGET_MOST = 500
 TOLD_WITHIN_S = 5.0
-KEPT = timedelta(hours=26)
-"""A hit may be a day late and join what ended a timeout before it."""
+LATE = timedelta(hours=25)
+"""A hit may be a day late, and its record a while on its way, and still join what ended a timeout before it."""
 
 log = structlog.get_logger(__name__)
 
@@ -103,18 +103,28 @@ async def _forget(db: AsyncDriver, partition: int, hits: Sequence[AnyHit]) -> li
     _batches[partition] += 1
     if _batches[partition] % FORGET_EVERY:
         return []
-    now_ms = min(hit.at_ms for hit in hits)
-    return await store.forget_states(db, partition, instant(now_ms) - KEPT, FORGET_MOST)
+    now_ms = min(clock.now_ms(), *(hit.at_ms for hit in hits))
+    return await store.forget_states(db, partition, instant(now_ms) - LATE - _longest_timeout(), FORGET_MOST)
+
+
+def _longest_timeout() -> timedelta:
+    """The longest session timeout of any website."""
+    own = (website.session_timeout_s or 0 for website in DEFINITIONS.snapshot.websites.values())
+    return timedelta(seconds=max(settings().session_timeout_s, *own, 0))
 
 
 sink = Sink(topics.hits.get_topic_name(), write)
+_turns = asyncio.Semaphore(settings().database_pool)
+"""A batch takes a second connection while it holds its own: as many at once as leave one for each."""
 
 
 async def store_partition(partition: int, events: Sequence[EventT[Any]]) -> None:
     """Store one partition's part of a batch, then hold its sessions in the table."""
     # Only this task's context: the stream's own "current event" would take the place of the next record.
     _current_event.set(weakref.ref(events[0]))
-    written = await sink.store(partition, [Record(event.message.offset, event.message.value) for event in events])
+    records = [Record(event.message.offset, event.message.value or b"") for event in events]
+    async with _turns:
+        written = await sink.store(partition, records)
     if TP(sink.topic, partition) not in app.consumer.assignment():
         return  # given to another worker meanwhile: stored by whoever came first, held by whoever owns it now
     for one in written:

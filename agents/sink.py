@@ -14,6 +14,12 @@ from typing import Any
 import psycopg
 import structlog
 from aiokafka.errors import KafkaError
+from psycopg.errors import (
+    IdleInTransactionSessionTimeout,
+    ProgramLimitExceeded,
+    ReadOnlySqlTransaction,
+    StatementTooComplex,
+)
 
 from analytics_app import figures
 from analytics_app.db import AsyncDriver, batch_transaction
@@ -27,6 +33,16 @@ FAILURES_IN_A_ROW = 1000
 """So many failures with no success between them are no bad records, but a fault of ours: stop, drain nothing away."""
 
 log = structlog.get_logger(__name__)
+
+
+def is_away(error: Exception) -> bool:
+    """Whether `error` says that Postgres or Kafka is away or busy, rather than that what was to be stored is wrong."""
+    if isinstance(error, ProgramLimitExceeded | StatementTooComplex):
+        return False  # psycopg counts them among the operational ones, but waiting mends neither
+    return isinstance(
+        error,
+        psycopg.OperationalError | IdleInTransactionSessionTimeout | ReadOnlySqlTransaction | KafkaError | TimeoutError,
+    )
 
 
 @dataclass(slots=True)
@@ -63,17 +79,18 @@ class Sink:
         while True:
             try:
                 written = await self._attempt(partition, records, parsed, careful=careful)
-            except (psycopg.OperationalError, KafkaError, TimeoutError) as error:
-                away = "postgres" if isinstance(error, psycopg.OperationalError) else "kafka"
-                figures.RETRIES.labels(away).inc()
-                figures.WAITING.set(1)
-                WATCHDOG.waits = True
-                log.warning("waiting", what=away, partition=partition, error=str(error).strip(), pause_s=pause_s)
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, 3.0)
             except (Gap, TooManyFailures):
                 raise
-            except Exception:
+            except Exception as error:
+                if is_away(error):
+                    away = "postgres" if isinstance(error, psycopg.Error) else "kafka"
+                    figures.RETRIES.labels(away).inc()
+                    figures.WAITING.set(1)
+                    WATCHDOG.waits = True
+                    log.warning("waiting", what=away, partition=partition, error=str(error).strip(), pause_s=pause_s)
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(pause_s * 2, 3.0)
+                    continue
                 if careful:
                     raise
                 log.exception("a batch was refused; taking it apart", topic=self.topic, partition=partition)
@@ -124,9 +141,9 @@ class Sink:
             try:
                 async with db.transaction():
                     written.append(await self.write(db, partition, batch.hits[first:last]))
-            except (psycopg.OperationalError, KafkaError, TimeoutError):
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever it is, the other hits are good
+            except Exception as error:
+                if is_away(error):
+                    raise
                 if last - first == 1:
                     log.warning("a hit cannot be stored", partition=partition, error=str(error)[:500])
                     batch.failures.append(

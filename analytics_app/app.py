@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import faust
 from aiohttp.web import AppRunner, TCPSite
 from faust.app.base import BootStrategy
+from faust.types import ProducerT
 from faust.web.drivers.aiohttp import Web as AiohttpWeb
 from mode import ServiceT
 from yarl import URL
@@ -21,6 +22,7 @@ from analytics_app.transport import Transport
 from analytics_app.watchdog import WATCHDOG
 
 STOP_WITHIN_S = 18.0
+TABLE_WRITES_WAITING = 5000
 
 
 class Web(AiohttpWeb):
@@ -65,6 +67,12 @@ class App(faust.App):
 
     def _new_transport(self) -> Transport:
         return Transport(self.conf.broker_consumer, self)
+
+    def _new_producer(self) -> ProducerT:
+        producer = super()._new_producer()
+        # A batch writes as many keys as it touches sessions; Faust's 100 would hold the stream up after each.
+        producer.buffer.max_messages = TABLE_WRITES_WAITING
+        return producer
 
     def _on_autodiscovery_error(self, name: str) -> None:
         # A worker without one of its agents would look alive and store nothing.

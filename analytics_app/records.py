@@ -12,8 +12,10 @@ from msgspec import Meta, Struct
 Id = Annotated[int, Meta(ge=0, lt=2**53)]
 Number = Annotated[int, Meta(ge=0, lt=2**31)]
 Millis = Annotated[int, Meta(ge=0, le=4_102_444_800_000)]  # to the year 2100
-Hash = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 Text = Annotated[str, Meta(max_length=2000)]
+Whole = Annotated[int, Meta(gt=-(2**53), lt=2**53)]
+Writer = Annotated[str, Meta(pattern=r"^[!-~]{0,100}\Z")]
 
 
 class Hit(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="hit", tag_field="t"):
@@ -25,14 +27,14 @@ class Hit(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="hit", tag_
     session_key: Hash
     visitor: Hash
     kind: Annotated[int, Meta(ge=1, le=7)] = 1
-    client_id: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")] | None = None
+    client_id: Hash | None = None
     interactive: bool = True
     path: Text = ""
     title: Text = ""
     name: Text = ""
-    value: Annotated[str, Meta(pattern=r"^-?\d{1,14}(\.\d{1,4})?$")] | None = None
-    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")] | None = None
-    properties: dict[str, str | int | float | bool | None] | None = None
+    value: Annotated[str, Meta(pattern=r"^-?[0-9]{1,14}(\.[0-9]{1,4})?\Z")] | None = None
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")] | None = None
+    properties: dict[str, str | Whole | float | bool | None] | None = None
     host: Text = ""
     referrer: Text = ""
     source: Text = ""
@@ -80,7 +82,7 @@ class HitRecord(Struct, frozen=True):
     A record that the producer sent again has the same `sequence`; those of one writer rise in each partition.
     """
 
-    writer: Annotated[str, Meta(max_length=100)]
+    writer: Writer
     sequence: Id
     hits: list[AnyHit]
 
@@ -88,7 +90,7 @@ class HitRecord(Struct, frozen=True):
 class RawHitRecord(Struct, frozen=True):
     """The same with its hits unread, to tell good from bad ones."""
 
-    writer: Annotated[str, Meta(max_length=100)]
+    writer: Writer
     sequence: Id
     hits: list[msgspec.Raw]
 

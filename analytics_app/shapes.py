@@ -3,8 +3,10 @@
 import base64
 import binascii
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from hashlib import sha256
 from typing import Annotated, Any
 from zoneinfo import available_timezones
 
@@ -15,14 +17,17 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     PlainSerializer,
     PlainValidator,
     WithJsonSchema,
 )
+from pydantic_core import CoreSchema, core_schema
 from typing_extensions import TypeAliasType
 
 from analytics_app import clock
-from analytics_app.errors import FaultyField, Invalid
+from analytics_app.errors import NotFound
 from analytics_app.intake.text import clean_text
 
 MAX_SAFE_ID = 2**53 - 1
@@ -80,21 +85,41 @@ Moment = Annotated[
 """A time in a body."""
 
 
-def line(most: int) -> Any:
-    """The type of a text of at most `most` characters, taken without control characters and surrounding space.
+@dataclass(frozen=True)
+class Line:
+    """Of a text: at most `most` characters, taken without control characters and surrounding space, then not empty."""
 
-    Nothing but those is refused, as is an empty text.
-    """
+    most: int
 
-    def cleaned(value: str) -> str:
-        if len(value) > most:
-            raise ValueError(f"must have at most {most} characters")
-        if not (text := clean_text(value, most)):
+    def cleaned(self, value: str) -> str:
+        """The text as it is kept."""
+        if len(value) > self.most:
+            raise ValueError(f"must have at most {self.most} characters")
+        if not (text := clean_text(value, self.most)):
             raise ValueError("must not be empty")
         return text
 
-    said = {"type": "string", "minLength": 1, "maxLength": most, "pattern": f"[^{_NOTHING}]"}
-    return Annotated[str, AfterValidator(cleaned), WithJsonSchema(said)]
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.cleaned, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "string", "minLength": 1, "maxLength": self.most, "pattern": f"[^{_NOTHING}]"}
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Of an integer in a body: its bounds. JSON has one kind of number, so 60.0 is 60."""
+
+    least: int
+    most: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        bounded = core_schema.int_schema(ge=self.least, le=self.most, strict=True)
+        return core_schema.no_info_before_validator_function(_whole, bounded)
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 @lru_cache(maxsize=1)
@@ -157,29 +182,43 @@ class PageMeta(Shape):
     next_cursor: str | None = Field(description="`cursor` of the next page; null on the last")
 
 
+CURSOR = r"^(c\.[A-Za-z0-9_-]{8,1200})?$"
+
+
 def encode_cursor(after: Any) -> str:
     """`after`, whatever JSON holds, as an opaque text for a URL."""
-    return base64.urlsafe_b64encode(orjson.dumps(after)).rstrip(b"=").decode()
+    said = orjson.dumps(after)
+    return "c." + base64.urlsafe_b64encode(_check(said) + said).rstrip(b"=").decode()
 
 
 def decode_cursor(cursor: str) -> Any:
-    """What `encode_cursor` was given. Raises `Invalid` on anything else."""
+    """What `encode_cursor` was given. Raises `NotFound` on anything else: no list ever had such a page."""
+    text = cursor.removeprefix("c.")
     try:
-        return orjson.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError):
-        raise _not_a_cursor() from None
+        whole = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except binascii.Error:
+        raise _no_such_page() from None
+    check, said = whole[:4], whole[4:]
+    if check != _check(said):
+        raise _no_such_page()
+    return orjson.loads(said)
+
+
+def _check(said: bytes) -> bytes:
+    # Against typing errors and cut texts only: a cursor says nothing that its holder may not ask for anyway.
+    return sha256(b"cursor" + said).digest()[:4]
 
 
 def id_after(cursor: str | None) -> int:
-    """The id that a cursor over ids stands for; 0 without one. Raises `Invalid` on a cursor of another list."""
+    """The id that a cursor over ids stands for; 0 without one. Raises `NotFound` on a cursor of another list."""
     after = decode_cursor(cursor) if cursor else 0
     if type(after) is not int or not 0 <= after <= MAX_SAFE_ID:
-        raise _not_a_cursor()
+        raise _no_such_page()
     return after
 
 
-def _not_a_cursor() -> Invalid:
-    return Invalid(details=[FaultyField("cursor", "must be the next_cursor of an earlier page of this list")])
+def _no_such_page() -> NotFound:
+    return NotFound("cursor: it is not the next_cursor of an earlier page of this list")
 
 
 class PageQuery(Query):
@@ -187,5 +226,5 @@ class PageQuery(Query):
 
     limit: int = Field(50, ge=1, le=1000, description="Most items on a page")
     cursor: Annotated[str | None, BeforeValidator(lambda value: value or None)] = Field(
-        None, max_length=1000, description="`meta.next_cursor` of the page before"
+        None, pattern=CURSOR, description="`meta.next_cursor` of the page before"
     )

@@ -117,7 +117,7 @@ class Consumer(driver.Consumer):
                     found = await peek.getone(where)
                 finally:
                     await peek.stop()
-                return Record(found.offset, found.value)
+                return Record(found.offset, found.value or b"")
         return None
 
     async def _recent(self, tps: list[TP]) -> dict[TP, int]:

@@ -61,7 +61,7 @@ def inflated(body: bytes, limit: int) -> bytes:
 def json_value(body: bytes, max_depth: int = MAX_DEPTH) -> Any:
     """The JSON in `body`. Raises `Invalid`, which says what is wrong with it."""
     try:
-        return loads(body, max_depth)
+        return loads(body, max_depth, long_integers=True)  # the models know what fits where
     except ValueError as fault:
         raise Invalid(details=[FaultyField("", str(fault))]) from None
 

@@ -37,6 +37,14 @@ class ReadyOut(Shape):
     parts: dict[str, str] = Field(examples=[{"postgres": "ready", "kafka": "ready"}])
 
 
+class NotReadyOut(ReadyOut):
+    """Some part is not ready: an error with one field more."""
+
+    ok: bool = Field(False, json_schema_extra={"const": False})
+    error: str = Field(examples=["Not ready (kafka: does not answer)"])
+    code: str = Unavailable.code
+
+
 @blueprint.route("/live", name="live")
 class Live(Resource):
     """Whether the process lives."""
@@ -57,7 +65,7 @@ class Ready(Resource):
     public = True
     tag = "Service"
 
-    @operation(answer=ReadyOut, errors=(Unavailable,))
+    @operation(answer=ReadyOut, also={503: NotReadyOut})
     async def get(self, request: Request) -> Response:
         """Whether every part is ready: Postgres, its schema, Kafka, the definitions. 503 says which is not."""
         lacking = await lacks()
@@ -65,7 +73,7 @@ class Ready(Resource):
         missing = [f"{name}: {found}" for name, found in lacking.items() if found]
         if not missing:
             return self.json(ReadyOut(parts=parts))
-        error = {"ok": False, "error": f"Not ready ({'; '.join(missing)})", "code": Unavailable.code, "parts": parts}
+        error = NotReadyOut(parts=parts, error=f"Not ready ({'; '.join(missing)})")
         return self.json(error, status=503, headers={"Retry-After": "2"})
 
 

@@ -100,7 +100,7 @@ def _operation(path: str, view: Resource, method: str, op: Operation, schemas: S
         "tags": [view.tag],
         "summary": first.rstrip("."),
         "description": " ".join(filter(None, [described, "" if view.public else f"Scope: `{scope}`."])),
-        "security": [] if view.public else [{"token": []}],
+        "security": _security(view),
         "parameters": [*_path_parameters(path), *_query_parameters(op)],
         "responses": _responses(path, view, op, schemas),
     }
@@ -110,6 +110,12 @@ def _operation(path: str, view: Resource, method: str, op: Operation, schemas: S
             content["example"] = example
         said["requestBody"] = {"required": op.body_required, "content": {"application/json": content}}
     return said
+
+
+def _security(view: Resource) -> list[Document]:
+    if view.public:
+        return []
+    return [{}, {"token": []}] if view.local else [{"token": []}]
 
 
 def _path_parameters(path: str) -> list[Document]:

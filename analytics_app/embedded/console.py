@@ -4,12 +4,12 @@ A terminal stopped with Ctrl-S, or a pipe nobody reads, must not stop the superv
 cannot write in time is counted instead.
 """
 
-import contextlib
 import io
 import queue
 import re
 import sys
 import threading
+import time
 from typing import IO
 
 MOST_LINES = 5000
@@ -22,7 +22,7 @@ class Console(io.TextIOBase):
 
     def __init__(self, target: IO[str] | None = None) -> None:
         self._target = target or sys.stdout
-        self._waiting: queue.Queue[str | None] = queue.Queue(MOST_LINES)
+        self._waiting: queue.Queue[str] = queue.Queue(MOST_LINES)
         self._held: list[str] | None = None
         self._left_out = 0
         self._thread = threading.Thread(target=self._write_on, name="console", daemon=True)
@@ -54,9 +54,9 @@ class Console(io.TextIOBase):
 
     def drain(self, within_s: float = 2.0) -> None:
         """Wait until what was taken is written, but not for ever."""
-        with contextlib.suppress(queue.Full):
-            self._waiting.put_nowait(None)
-            self._thread.join(within_s)
+        until = time.monotonic() + within_s
+        while self._waiting.unfinished_tasks and time.monotonic() < until:
+            time.sleep(0.01)
 
     def _put(self, text: str) -> None:
         try:
@@ -69,12 +69,14 @@ class Console(io.TextIOBase):
 
     def _write_on(self) -> None:
         gone = False
-        while (text := self._waiting.get()) is not None:
-            if gone:
-                continue
+        while True:
+            text = self._waiting.get()
             try:
-                self._target.write(text)
-                if self._waiting.empty():
-                    self._target.flush()
+                if not gone:
+                    self._target.write(text)
+                    if self._waiting.empty():
+                        self._target.flush()
             except (OSError, ValueError):  # the reader is gone; the service goes on
                 gone = True
+            finally:
+                self._waiting.task_done()

@@ -44,7 +44,7 @@ def _watch(pipe: int, death_signal: int) -> None:
     for stream in range(3):  # or the reader of our output would wait for us
         os.dup2(null, stream)
     while os.getppid() == guarded:
-        readable, _, _ = select.select([pipe], [], [], 1.0)
+        readable, _, _ = select.select([pipe], [], [], 0.5)
         if readable:
             os.kill(guarded, death_signal)
             # A server that leaves a polite signal unheard has ten seconds.

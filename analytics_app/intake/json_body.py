@@ -1,5 +1,6 @@
 """The one reader of JSON from outside: strict, and safe to use on anything."""
 
+import json
 import re
 
 import orjson
@@ -17,29 +18,42 @@ _ESCAPE = re.compile(
 )
 
 
-def loads(body: bytes, max_depth: int = MAX_DEPTH) -> object:
+def loads(body: bytes, max_depth: int = MAX_DEPTH, *, long_integers: bool = False) -> object:
     """The value that `body` holds as JSON. Of a name given twice in an object, the last value counts.
 
     A lone surrogate, which a browser writes when a script cuts a text in the middle of an emoji, becomes U+FFFD.
     Raises ValueError, with a message for the sender, on anything else that is not JSON in UTF-8: NaN and numbers beyond
-    a double (`1e999`) included, and on integers beyond 64 bits and more than `max_depth` levels of nesting.
+    a double (`1e999`) included, and on integers beyond 64 bits and more than `max_depth` levels of nesting. With
+    `long_integers` such integers are taken, for a caller that knows the bounds of each field.
     """
     body = body.removeprefix(b"\xef\xbb\xbf")
     if not body.strip():
         raise ValueError("the body is empty")
     if depth_exceeds(body, max_depth):
         raise ValueError(f"the body is nested deeper than {max_depth} levels")
-    if _LONG_NUMBER in body.translate(_DIGITS_ALIKE):
-        _refuse_long_integers(body)
+    too_long = _long_integer(body) if _LONG_NUMBER in body.translate(_DIGITS_ALIKE) else None
+    if too_long and not long_integers:
+        raise ValueError(f"the integer {too_long[:24].decode()}… needs more than 64 bits")
     try:
-        return orjson.loads(body)
+        return _exact(body, orjson.loads(body), too_long)
     except orjson.JSONDecodeError as fault:
         if "surrogate" not in fault.msg or b"\\u" not in body:
             raise ValueError(_said(fault)) from None
+    body = _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], body)
     try:
-        return orjson.loads(_ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], body))
+        return _exact(body, orjson.loads(body), too_long)
     except orjson.JSONDecodeError as fault:
         raise ValueError(_said(fault)) from None
+
+
+def _exact(body: bytes, value: object, too_long: bytes | None) -> object:
+    # orjson, which has judged the body by now, reads integers beyond 64 bits as doubles: other numbers than were sent.
+    if not too_long:
+        return value
+    try:
+        return json.loads(body)
+    except ValueError:  # thousands of digits
+        raise ValueError(f"the integer {too_long[:24].decode()}… is too long") from None
 
 
 def depth_exceeds(body: bytes, max_depth: int) -> bool:
@@ -62,12 +76,12 @@ def _without_texts(body: bytes) -> bytes:
     return b'""'.join(body.split(b'"')[::2])
 
 
-def _refuse_long_integers(body: bytes) -> None:
-    # orjson reads them as doubles: another number than was sent.
-    for found in _LONG_INTEGER.finditer(_without_texts(body)):
+def _long_integer(body: bytes) -> bytes | None:
+    for found in _LONG_INTEGER.finditer(_TEXT.sub(b'""', body)):
         digits = found[0]
         if len(digits) > 20 or not -(2**63) <= int(digits) < 2**64:
-            raise ValueError(f"the integer {digits[:24].decode()}… needs more than 64 bits")
+            return digits
+    return None
 
 
 def _said(fault: orjson.JSONDecodeError) -> str:

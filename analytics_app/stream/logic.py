@@ -8,6 +8,10 @@ from hashlib import blake2b
 import msgspec
 
 from analytics_app.records import AnyHit, read_hit, read_hits, read_raw_hits
+from analytics_app.stream.splitting import split_hits
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What reading raises on bytes that are no JSON, or not the JSON that is meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +33,12 @@ class Gap(RuntimeError):
 def fresh(next_offset: int, records: Iterable[Record]) -> list[Record]:
     """The records that continue from `next_offset`, in order, each once.
 
-    After a rebalance a batch can hold offsets 120, 100…119, 120, 121: what lies below the cursor was stored before.
-    Raises `Gap` where one lies above it.
+    After a rebalance a batch can hold offsets 120, 100…119, 120, 121, the first of them fetched before it; an offset
+    is the same record whenever it comes. What lies below the cursor was stored before. Raises `Gap` where one lies
+    above it.
     """
     taken = []
-    for record in records:
+    for record in sorted(records, key=lambda record: record.offset):
         if record.offset == next_offset:
             taken.append(record)
             next_offset += 1
@@ -82,7 +87,7 @@ def parse(record: Record) -> Parsed:
     """Read a record. One that is no record at all, or a hit of it that is wrong, is a failure; the rest is good."""
     try:
         whole = read_hits(record.value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return _salvage(record)
     return Parsed(record.offset, whole.writer, whole.sequence, whole.hits)
 
@@ -106,17 +111,20 @@ def admit(records: Iterable[Parsed], stored: Mapping[str, int]) -> Admitted:
 
 
 def _salvage(record: Record) -> Parsed:
-    """The good hits of a record with bad ones, and the bad ones."""
+    """The good hits of a record with bad ones, and the bad ones; set aside whole where there is no good one."""
     try:
-        raw = read_raw_hits(record.value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        head, raw_hits = split_hits(record.value)
+        raw = read_raw_hits(head)
+    except (ValueError, *UNREADABLE) as error:
         return Parsed(record.offset, failures=[Failure(record.offset, record.value, f"not a record: {error}")])
     parsed = Parsed(record.offset, raw.writer, raw.sequence)
-    for hit in raw.hits:
+    for hit in raw_hits:
         try:
             parsed.hits.append(read_hit(hit))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            parsed.failures.append(Failure(record.offset, bytes(hit), str(error)))
+        except UNREADABLE as error:
+            parsed.failures.append(Failure(record.offset, hit, str(error)))
+    if not parsed.hits and len(parsed.failures) > 1:
+        parsed.failures = [Failure(record.offset, record.value, f"no good hit: {parsed.failures[0].error}")]
     return parsed
 
 

@@ -11,6 +11,7 @@ from analytics_app.db import transaction
 from analytics_app.embedded.endpoints import resolve
 from analytics_app.records import gather, read_hit, read_raw_hits
 from analytics_app.settings import settings
+from analytics_app.stream.logic import UNREADABLE
 from analytics_app.stream.models import FailedRecordRow
 
 
@@ -73,7 +74,7 @@ async def replay(ids: list[int] | None = None) -> Replayed:
         for one in found:
             try:
                 hits = _hits_of(one.value)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except UNREADABLE as error:
                 refused[one.id] = str(error)
                 continue
             await producer.send_and_wait(one.topic, gather(f"failed:{one.id}", 0, hits), partition=one.partition)

@@ -84,10 +84,7 @@ async def keep_failures(db: AsyncDriver, topic: str, partition: int, failures: I
     async with db.cursor() as cursor:
         await cursor.executemany(
             'INSERT INTO failed_records (topic, partition, "offset", value, error) VALUES (%s, %s, %s, %s, %s)',
-            [
-                (topic, partition, failure.offset, failure.value, failure.error.replace("\0", "\\0")[:2000])
-                for failure in failures
-            ],
+            [(topic, partition, failure.offset, failure.value, _storable(failure.error)) for failure in failures],
         )
 
 
@@ -120,3 +117,8 @@ async def note_loss(
             "INSERT INTO stream_losses (topic, partition, from_offset, to_offset, reason) VALUES (%s, %s, %s, %s, %s)",
             (topic, partition, from_offset, to_offset, reason),
         )
+
+
+def _storable(error: str) -> str:
+    """An error's text without what Postgres refuses."""
+    return error[:2000].replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()

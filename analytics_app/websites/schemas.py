@@ -5,14 +5,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from analytics_app.shapes import MAX_ROW_ID, Body, Instant, Moment, PageQuery, Shape, Timezone, line
+from analytics_app.shapes import MAX_ROW_ID, Body, Instant, Line, Moment, PageQuery, Shape, Timezone, Whole
 from analytics_app.websites.hosts import ALLOWED_PATTERN, HOST_PATTERN, MAX_HOST, normal_allowed, normal_host
 
 TrackingType = Literal["lightweight", "full"]
 ChannelType = Literal["website", "app", "server"]
 Scope = Literal["read", "write", "admin"]
 
-Name = line(200)
+Name = Annotated[str, Line(200)]
 
 
 def _matches(pattern: str) -> WithJsonSchema:
@@ -35,16 +35,16 @@ class WebsiteSettings(Body):
     timezone: Timezone = Field("UTC", description="Its days in reports, as an IANA zone", examples=["Europe/London"])
     require_consent: bool = Field(False, description="Nothing is stored of a visitor who has not consented")
     honour_dnt: bool = Field(True, description="Nothing is stored of a visitor who sends DNT or Sec-GPC")
-    session_timeout_s: int | None = Field(
-        None, ge=60, le=86_400, description="Seconds of inactivity that end a session; null: the service's setting"
+    session_timeout_s: Annotated[int, Whole(60, 86_400)] | None = Field(
+        None, description="Seconds of inactivity that end a session; null: the service's setting"
     )
     allowed_hosts: list[AllowedHost] = Field(
         default_factory=list,
         max_length=100,
         description="Hosts whose hits are taken (`*.example.com` for all below one); empty: every host",
     )
-    events_retention_days: int | None = Field(
-        None, ge=0, le=36_500, description="Days events are kept; 0: for good; null: the service's setting"
+    events_retention_days: Annotated[int, Whole(0, 36_500)] | None = Field(
+        None, description="Days events are kept; 0: for good; null: the service's setting"
     )
     replay_sampling: float = Field(0.0, ge=0, le=1, description="Part of the sessions that are recorded")
 
@@ -98,7 +98,7 @@ class WebsitesQuery(PageQuery):
 class PixelKeyBody(Body):
     """How to change a pixel key."""
 
-    grace_hours: int = Field(24, ge=0, le=720, description="Hours the present key goes on working")
+    grace_hours: Annotated[int, Whole(0, 720)] = Field(24, description="Hours the present key goes on working")
 
 
 class PreviousKeyOut(Shape):
@@ -122,12 +122,12 @@ class TokenSettings(Body):
 
     name: Name = Field(examples=["Nightly export"])
     scopes: list[Scope] = Field(
-        default_factory=lambda: ["read"],
+        default=["read"],
         min_length=1,
         max_length=3,
         description="admin includes write, write includes read",
     )
-    website_ids: list[Annotated[int, Field(ge=1, le=MAX_ROW_ID)]] | None = Field(
+    website_ids: list[Annotated[int, Whole(1, MAX_ROW_ID)]] | None = Field(
         None, min_length=1, max_length=1000, description="The websites it covers; null: all of the workspace"
     )
     expires_at: Moment | None = Field(None, description="From then on it is refused; null: never")

@@ -32,13 +32,15 @@ async def tokens_of(db: AsyncConnection, workspace_id: int, *, after: int = 0, l
 
 async def token_of(db: AsyncConnection, workspace_id: int, token_id: int) -> Row[Any] | None:
     """The workspace's token of that id; None where it has none, or it is revoked."""
-    return (await db.execute(_tokens_of(workspace_id).where(TokenRow.id == token_id))).first()
+    found: Row[Any] | None = (await db.execute(_tokens_of(workspace_id).where(TokenRow.id == token_id))).first()
+    return found
 
 
 async def add_token(db: AsyncConnection, workspace_id: int, hash_: bytes, values: Mapping[str, Any]) -> Row[Any]:
     """Keep a token's hash and what it may do; returns the row."""
     query = insert(TokenRow).values(workspace_id=workspace_id, hash=hash_, **values).returning(_TOKEN)
-    return (await db.execute(query)).one()
+    added: Row[Any] = (await db.execute(query)).one()
+    return added
 
 
 async def accept_token(db: AsyncConnection, workspace_id: int, hash_: bytes, name: str) -> int:

@@ -1,16 +1,19 @@
 """What the start decides without starting anything."""
 
+import io
 import json
 import os
+import re
 import socket
 import stat
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from analytics_app.embedded import endpoints, jars, ports, state
-from analytics_app.embedded.console import Console
+from analytics_app.embedded.console import MOST_LINES, Console
 from analytics_app.embedded.errors import AlreadyRunning, NotStarted
 from analytics_app.embedded.layout import Layout, write_private
 from analytics_app.embedded.processes import bound, died_of, last_lines
@@ -20,7 +23,7 @@ from analytics_app.settings import Settings
 
 
 def settings(folder, **given):
-    return Settings(data_dir=folder, **{"kafka_bootstrap_servers": "", "database_url": "", **given})
+    return Settings(data_dir=folder, **{"kafka_bootstrap_servers": "", "database_url": "", "secret": "", **given})
 
 
 def test_pauses_before_a_restart_double_up_to_thirty_seconds():
@@ -174,12 +177,29 @@ def test_lines_held_during_the_start_are_shown_only_where_they_speak_of_trouble(
     assert [line.split()[-1] for line in shown] == ["slow", '"error"}', "later"]
 
 
-def test_a_reader_who_stops_reading_does_not_stop_the_writer():
-    read_end, write_end = os.pipe()
-    console = Console(os.fdopen(write_end, "w"))
+class StoppedTerminal(io.StringIO):
+    """A terminal after Ctrl-S: it takes nothing until Ctrl-Q."""
+
+    def __init__(self):
+        super().__init__()
+        self.resumed = threading.Event()
+
+    def write(self, text):
+        self.resumed.wait(10)
+        return super().write(text)
+
+
+def test_a_reader_who_stops_reading_does_not_stop_the_writer_and_is_told_what_was_left_out():
+    terminal = StoppedTerminal()
+    console = Console(terminal)
     began = time.monotonic()
-    for _ in range(20_000):
-        console.write("x" * 100 + "\n")
+    for _ in range(MOST_LINES + 101):
+        console.write("x\n")
     assert time.monotonic() - began < 2
-    os.close(read_end)
-    console.drain(0.2)
+    terminal.resumed.set()
+    console.drain(5)
+    console.write("later\n")
+    console.drain(5)
+    written = terminal.getvalue()
+    assert MOST_LINES <= written.count("x\n") <= MOST_LINES + 1
+    assert re.search(r"\((99|100|101) lines left out: nobody was reading\)\nlater\n$", written)

@@ -1,0 +1,53 @@
+"""The server under the API: what cannot even be read as a request is answered in the one shape, too."""
+
+from typing import Any
+
+from aiohttp.web import AppRunner, BaseRequest, RequestHandler, Response, Server, StreamResponse
+
+from analytics_app.errors import AnalyticsError, Invalid
+from web.errors import rendered
+from web.headers import new_request_id
+
+LONGEST_LINE = 16 * 1024
+"""Bytes of a request's first line, and of a header."""
+
+
+class Handler(RequestHandler[Any]):
+    """One connection."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> StreamResponse:
+        """The answer to what is no request, or to what broke outside of every handler; the connection ends with it."""
+        answer = super().handle_error(request, status, exc, message)
+        error = Invalid("This is not a request that can be read") if status < 500 else AnalyticsError()
+        name = new_request_id()
+        ours = rendered(error, name)
+        ours.headers["X-Request-Id"] = name
+        if answer.keep_alive is False:
+            ours.force_close()
+        return ours
+
+
+class Connections(Server[Any]):
+    """The factory of connections."""
+
+    def __call__(self) -> Handler:
+        """A handler for one connection."""
+        return Handler(self, loop=self._loop, **self._kwargs)
+
+
+class Runner(AppRunner):
+    """The application's runner."""
+
+    def __init__(self, app: Any, **options: Any) -> None:
+        # Bodies are inflated by whoever reads them, within limits; the server would go on inflating what was refused.
+        given = {"access_log": None, "max_line_size": LONGEST_LINE, "max_field_size": LONGEST_LINE, **options}
+        super().__init__(app, **{**given, "auto_decompress": False})
+
+    async def _make_server(self) -> Any:
+        server = await super()._make_server()
+        server.__class__ = Connections
+        return server
