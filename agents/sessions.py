@@ -49,7 +49,7 @@ async def write(db: AsyncDriver, partition: int, hits: Sequence[AnyHit]) -> Writ
     """Fold `hits` and write what they come to, in the transaction of `db`; tell the realtime agent who was seen."""
     rules_of = DEFINITIONS.rules()
     repeats = await store.claim_client_ids(db, hits)
-    states = await _states(db, hits)
+    states = await _states(db, hits, repeats)
     folded = logic.fold(states, hits, rules_of, repeats)
     await store.number_visitors(db, folded)
     telling = asyncio.ensure_future(_tell(activity_of(folded)))
@@ -64,10 +64,10 @@ async def write(db: AsyncDriver, partition: int, hits: Sequence[AnyHit]) -> Writ
     return Written(outcomes, Saved(held, over))
 
 
-async def _states(db: AsyncDriver, hits: Sequence[AnyHit]) -> dict[str, State]:
+async def _states(db: AsyncDriver, hits: Sequence[AnyHit], repeats: dict[int, int]) -> dict[str, State]:
     """The states to fold from: the table's where their version is the row's, else the row's."""
     states = await store.states_of(db, sessions.held({hit.session_key for hit in hits}))
-    lost = logic.lost_views(states, hits)
+    lost = logic.lost_views(states, hits, repeats)
     if lost:
         since = min(visit.started_ms for state in states.values() for visit in state.visits)
         logic.restore(states, await store.views_of(db, lost, instant(since)))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import faust
-from aiohttp.web import AppRunner, TCPSite
+from aiohttp.web import TCPSite
 from faust.app.base import BootStrategy
 from faust.types import ProducerT
 from faust.web.drivers.aiohttp import Web as AiohttpWeb
@@ -29,11 +29,6 @@ class Web(AiohttpWeb):
     """Faust's web server; several web processes of one machine listen on the same port."""
 
     production_blueprints: ClassVar = ()  # an index that tells anybody that all is well
-
-    def __init__(self, app: faust.App, **kwargs: Any) -> None:
-        super().__init__(app, **kwargs)
-        # Bodies are inflated by whoever reads them, within limits; the server would go on inflating what was refused.
-        self._runner = AppRunner(self.web_app, access_log=None, auto_decompress=False)
 
     def _new_transport_tcp(self) -> TCPSite:
         conf, role = self.app.conf, settings().role

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 
 import psycopg
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from analytics_app.db import OPTIONS, database_url
 from analytics_app.embedded.endpoints import resolve
 from analytics_app.settings import settings
+from analytics_app.stream import store
 from analytics_app.stream.lag import Standing, hits_topic
+from analytics_app.stream.log import kafka_log
 
 LOOK_EVERY_S = 3.0
 ASK_WITHIN_S = 5.0
@@ -110,15 +111,15 @@ WATCHDOG = Watchdog()
 
 async def _standings() -> dict[int, Standing]:
     """Where the partitions stand, by connections that are this thread's own."""
-    where, topic, partitions = resolve(settings()), hits_topic(), range(settings().partitions)
-    consumer = AIOKafkaConsumer(bootstrap_servers=where.kafka_bootstrap, enable_auto_commit=False)
-    try:
-        await consumer.start()
-        ends = await consumer.end_offsets([TopicPartition(topic, partition) for partition in partitions])
-    finally:
-        await consumer.stop()
-    url = database_url(where.database_url).set(drivername="postgresql").render_as_string(hide_password=False)
-    async with await psycopg.AsyncConnection.connect(url, connect_timeout=5, options=OPTIONS) as db:
-        rows = await db.execute("SELECT partition, next_offset FROM stream_positions WHERE topic = %s", (topic,))
-        positions = {partition: offset async for partition, offset in rows}
-    return {tp.partition: Standing(positions.get(tp.partition, 0), end) for tp, end in ends.items()}
+    topic, partitions = hits_topic(), range(settings().partitions)
+    async with kafka_log() as kafka:
+        ends = await kafka.ends(topic, partitions)
+    url = database_url(resolve(settings()).database_url).set(drivername="postgresql")
+    async with await psycopg.AsyncConnection.connect(
+        url.render_as_string(hide_password=False), connect_timeout=5, options=OPTIONS
+    ) as db:
+        known = await store.positions(db, topic, partitions)
+    return {
+        partition: Standing(known[partition].next_offset if partition in known else 0, end)
+        for partition, end in ends.items()
+    }

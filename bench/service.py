@@ -19,6 +19,8 @@ from analytics_app.settings import Settings
 
 READY_WITHIN_S = 300.0
 STOPPED_WITHIN_S = 40.0
+LINES_SHOWN = 25
+ROOT = Path(__file__).parent.parent
 RUNNING = "Running at"
 
 # Whatever is set where the bench is started, it must not reach an installation that is in use.
@@ -46,7 +48,7 @@ class Service:
         """Run `analytics …` on it."""
         return subprocess.run(  # noqa: S603 - our own command
             [*_analytics(), *words, "--data-dir", str(self.data_dir)],
-            env={**self.environment}, capture_output=True, text=True, check=False,
+            env={**self.environment}, cwd=ROOT, capture_output=True, text=True, check=False,
         )  # fmt: skip
 
     def processes(self) -> list[tuple[str, int]]:
@@ -98,7 +100,7 @@ def service(*, data_dir: Path | None, web: int, workers: int, settings: Mapping[
         said = Path(folder) / "up.log"
         with said.open("wb") as output:
             process = subprocess.Popen(  # noqa: S603 - our own command
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT
             )
         try:
             _wait_until_it_runs(process, said)
@@ -111,7 +113,8 @@ def _wait_until_it_runs(process: "subprocess.Popen[bytes]", said: Path) -> None:
     until = time.monotonic() + READY_WITHIN_S
     while RUNNING not in (text := said.read_text(encoding="utf-8", errors="replace")):
         if process.poll() is not None or time.monotonic() > until:
-            raise ServiceFailed(f"the service did not start:\n{text}")
+            last = "\n".join(text.splitlines()[-LINES_SHOWN:])
+            raise ServiceFailed(f"the service did not start:\n{last}")
         time.sleep(0.2)
 
 

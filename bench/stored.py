@@ -39,9 +39,9 @@ class Database:
     def settled(self) -> Counts:
         """How many hits are settled now. Their count is committed with their rows and rollups, and cheap to read."""
         row = self.db.execute(
-            "SELECT coalesce(sum(hits) FILTER (WHERE outcome = 'stored'), 0)::bigint, "
-            "coalesce(sum(hits) FILTER (WHERE outcome IN ('duplicate', 'failed') OR outcome LIKE 'ignored%'), 0)::bigint"
-            " FROM stream_outcomes WHERE topic LIKE '%hits'"
+            "SELECT coalesce(sum(hits) FILTER (WHERE outcome = 'stored'), 0)::bigint, coalesce(sum(hits) FILTER "
+            "(WHERE outcome IN ('duplicate', 'failed') OR outcome LIKE 'ignored%'), 0)::bigint "
+            "FROM stream_outcomes WHERE topic LIKE '%hits'"
         ).fetchone()
         assert row is not None
         return Counts(row[0], row[1])

@@ -123,7 +123,7 @@ def real_mix(pool: list[View], rng: random.Random) -> Script:
     while True:
         view = rng.choice(pool)
         answer = yield view.before + next(ids) + view.after
-        session = {"key": view.key, "session_id": view.session_id}
+        session: dict[str, object] = {"key": view.key, "session_id": view.session_id}
         try:
             event_id = event_id_of(answer)
         except ValueError:  # refused: there is nothing to engage with

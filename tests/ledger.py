@@ -66,7 +66,7 @@ class Ledger:
         states = {key: decode_state(self.states[key]) for key in keys}
         found = [
             (i, self.events[i])
-            for i in lost_views(states, hits)
+            for i in lost_views(states, hits, repeats)
             if i in self.events and self.events[i].hit.kind == 1
         ]
         restore(states, [(row.session_id, View(i, row.hit.at_ms, row.time_s, row.scroll)) for i, row in found])

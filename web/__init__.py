@@ -13,6 +13,7 @@ from web.auth import LAST_USED
 from web.errors import answer_errors
 from web.headers import put_headers
 from web.presence import PRESENCE
+from web.server import Runner
 
 
 def mount() -> None:
@@ -57,6 +58,7 @@ async def background(_: Application) -> AsyncIterator[None]:
 
 
 mount()
+app.web._runner = Runner(app.web.web_app)  # noqa: SLF001 - Faust leaves no other place for it
 app.web.web_app.middlewares.append(answer_errors)
 app.web.web_app.on_response_prepare.append(put_headers)
 app.web.web_app.cleanup_ctx.append(background)

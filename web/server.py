@@ -12,7 +12,7 @@ LONGEST_LINE = 16 * 1024
 """Bytes of a request's first line, and of a header."""
 
 
-class Handler(RequestHandler[Any]):
+class Handler(RequestHandler):
     """One connection."""
 
     __slots__ = ()
@@ -21,17 +21,19 @@ class Handler(RequestHandler[Any]):
         self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> StreamResponse:
         """The answer to what is no request, or to what broke outside of every handler; the connection ends with it."""
-        answer = super().handle_error(request, status, exc, message)
-        error = Invalid("This is not a request that can be read") if status < 500 else AnalyticsError()
+        if status < 500:
+            error: AnalyticsError = Invalid("This is not a request that can be read")
+        else:
+            super().handle_error(request, status, exc, message)  # tells the log
+            error = AnalyticsError()
         name = new_request_id()
-        ours = rendered(error, name)
-        ours.headers["X-Request-Id"] = name
-        if answer.keep_alive is False:
-            ours.force_close()
-        return ours
+        answer = rendered(error, name)
+        answer.headers["X-Request-Id"] = name
+        answer.force_close()
+        return answer
 
 
-class Connections(Server[Any]):
+class Connections(Server):
     """The factory of connections."""
 
     def __call__(self) -> Handler:

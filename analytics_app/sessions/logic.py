@@ -40,13 +40,16 @@ class Folded:
         self.ignored[reason] = self.ignored.get(reason, 0) + 1
 
 
-def lost_views(states: Mapping[str, State], hits: Iterable[AnyHit]) -> set[int]:
-    """Ids of pageviews that heartbeats speak of and that long sessions no longer hold: they must be read from rows."""
+def lost_views(states: Mapping[str, State], hits: Iterable[AnyHit], repeats: Mapping[int, int]) -> set[int]:
+    """Ids of pageviews that heartbeats speak of and that long sessions no longer hold: they must be read from rows.
+
+    `repeats` are those among `hits`, as `fold` is given them.
+    """
     lost = set()
     for hit in hits:
         state = states.get(hit.session_key)
         if isinstance(hit, Heartbeat) and state is not None:
-            event_id = state.kept(hit.event_id)
+            event_id = repeats.get(hit.event_id) or state.kept(hit.event_id)
             dropped = [visit for visit in state.live(hit.website_id) if visit.views_dropped]
             if dropped and not any(visit.holds(event_id) for visit in state.live(hit.website_id)):
                 lost.add(event_id)

@@ -3,12 +3,10 @@
 import asyncio
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-
 from analytics_app.db import batch_transaction
-from analytics_app.embedded.endpoints import resolve
 from analytics_app.settings import settings
 from analytics_app.stream import store
+from analytics_app.stream.log import kafka_log
 
 ASK_WITHIN_S = 5.0
 
@@ -37,16 +35,11 @@ async def standings(topic: str | None = None) -> dict[int, Standing]:
     Raises `KafkaError` or TimeoutError where Kafka is away, `psycopg.OperationalError` where Postgres is.
     """
     name, partitions = topic or hits_topic(), range(settings().partitions)
-    async with asyncio.timeout(ASK_WITHIN_S):
-        consumer = AIOKafkaConsumer(bootstrap_servers=resolve(settings()).kafka_bootstrap, enable_auto_commit=False)
-        try:
-            await consumer.start()
-            ends = await consumer.end_offsets([TopicPartition(name, partition) for partition in partitions])
-        finally:
-            await consumer.stop()
+    async with asyncio.timeout(ASK_WITHIN_S), kafka_log() as log:
+        ends = await log.ends(name, partitions)
     async with batch_transaction() as db:
         known = await store.positions(db, name, partitions)
     return {
-        tp.partition: Standing(known[tp.partition].next_offset if tp.partition in known else 0, end)
-        for tp, end in ends.items()
+        partition: Standing(known[partition].next_offset if partition in known else 0, end)
+        for partition, end in ends.items()
     }

@@ -48,9 +48,7 @@ async def websites_of(
 
 async def website_of(db: AsyncConnection, workspace_id: int, website_id: int) -> Row[Any] | None:
     """The workspace's website of that id; None where it has none."""
-    found: Row[Any] | None = (
-        await db.execute(_websites_of(workspace_id).where(WebsiteRow.id == website_id))
-    ).first()
+    found: Row[Any] | None = (await db.execute(_websites_of(workspace_id).where(WebsiteRow.id == website_id))).first()
     return found
 
 

@@ -40,9 +40,6 @@ SELECT s.id, s.visitor, s.duration_s, s.pageviews, s.events, s.engaged_s, s.is_b
        {", ".join(f"(SELECT text FROM terms WHERE id = s.{name}) AS {name}" for name in DIMENSIONS)}
 FROM sessions s WHERE s.website_id = %s ORDER BY s.started_at, s.id
 """
-BEHIND = """
-SELECT coalesce(sum(hits) FILTER (WHERE topic <> 'edge' AND outcome = 'received'), 0) FROM stream_outcomes
-"""
 
 
 def clean_environment(**more: str) -> dict[str, str]:

@@ -11,6 +11,15 @@ from analytics_app.websites.logic import SCOPES
 from tests.web.calls import Caller
 
 
+class Server(TestServer):
+    """The application on the server that it has in production."""
+
+    async def _make_runner(self, **_: Any) -> Any:
+        from web.server import Runner
+
+        return Runner(self.app)
+
+
 SENT: list[tuple[str, bytes]] = []
 """What the edge was given, in place of Kafka: the session's key and the hit."""
 
@@ -42,9 +51,7 @@ async def client(database: str) -> AsyncIterator[TestClient[Any, Any]]:
     app.web.init_server()
     fresh = asyncio.create_task(DEFINITIONS.keep_fresh())
     await DEFINITIONS.ready()
-    server = TestServer(app.web.web_app)
-    await server.start_server(auto_decompress=False)
-    async with TestClient(server) as client:
+    async with TestClient(Server(app.web.web_app)) as client:
         yield client
     fresh.cancel()
     await dispose()

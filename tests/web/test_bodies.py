@@ -11,7 +11,9 @@ PATH = "/analytics/websites"
 GOOD = b'{"name": "A site", "host": "example.com"}'
 
 
-@pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/x-www-form-urlencoded", "", "x/y; charset=x"])
+@pytest.mark.parametrize(
+    "kind", ["application/json", "text/plain", "application/x-www-form-urlencoded", "", "x/y; charset=x"]
+)
 async def test_json_is_read_whatever_its_content_type(admin: Caller, kind: str):
     assert (await admin.post(PATH, data=GOOD, headers={"Content-Type": kind})).status == 201
 

@@ -126,7 +126,15 @@ async def test_every_view_is_one_of_ours(client):
 
 
 async def test_a_path_that_does_not_exist_is_404(admin: Caller):
-    for path in ("/", "/analytics", "/analytics/nothing", "/analytics/websites/1/nothing", "/table/", "/router/", "/graph"):
+    for path in (
+        "/",
+        "/analytics",
+        "/analytics/nothing",
+        "/analytics/websites/1/nothing",
+        "/table/",
+        "/router/",
+        "/graph",
+    ):
         for method in ("GET", "POST", "DELETE", "OPTIONS"):
             await assert_error(await admin.call(method, path), 404, "NOT_FOUND")
 
@@ -171,10 +179,6 @@ def test_every_documented_endpoint_is_served_and_no_other(client):
     from web.openapi import operations
 
     documented = set(re.findall(r"^(?:#+ )?`(GET|POST|PUT|PATCH|DELETE) (/[^`?\s]*)", DOCS.read_text(), re.MULTILINE))
-    served = {
-        (method.upper(), path)
-        for path, view in app.web.views.items()
-        for method, _ in operations(view)
-    }
+    served = {(method.upper(), path) for path, view in app.web.views.items() for method, _ in operations(view)}
     assert sorted(served - documented) == []
     assert sorted(documented - served) == []

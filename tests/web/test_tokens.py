@@ -24,7 +24,9 @@ async def test_a_token_is_shown_once_and_only_its_hash_is_kept(admin: Caller):
     assert token.pop("token").startswith("an_")
     fields = {"id", "name", "scopes", "website_ids", "created_at", "expires_at", "last_used_at"}
     assert set(token) == fields
-    assert (token["scopes"], token["website_ids"], token["expires_at"], token["last_used_at"]) == (["read"],) + (None,) * 3
+    assert (token["scopes"], token["website_ids"], token["expires_at"], token["last_used_at"]) == (["read"],) + (
+        None,
+    ) * 3
     assert (await (await admin.get(f"{TOKENS}/{token['id']}")).json())["data"] == token
     listed = (await (await admin.get(f"{TOKENS}?limit=1000")).json())["data"]
     assert token in listed
@@ -134,7 +136,9 @@ async def test_a_restricted_token_is_held_to_its_websites(admin: Caller, strange
     answers = []
     for other in (sibling["id"], foreign["id"], 2**31 - 1):
         for method in ("GET", "PUT", "PATCH", "DELETE"):
-            response = await holder.call(method, f"/analytics/websites/{other}", json={"name": "x", "host": "x.example"})
+            response = await holder.call(
+                method, f"/analytics/websites/{other}", json={"name": "x", "host": "x.example"}
+            )
             answers.append(await assert_error(response, 403, "FORBIDDEN"))
     assert all(answer == answers[0] for answer in answers)
     await assert_error(await holder.post("/analytics/websites", json={"name": "x", "host": "x"}), 403, "FORBIDDEN")

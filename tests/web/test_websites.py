@@ -52,7 +52,9 @@ async def test_a_website_can_be_tracked_with_when_its_201_arrives(admin: Caller)
 async def test_put_replaces_a_website_and_patch_changes_what_it_names(admin: Caller):
     website = await admin.new_website(channel_type="app", timezone="Asia/Kathmandu", session_timeout_s=600)
     path = f"/analytics/websites/{website['id']}"
-    patched = (await (await admin.patch(path, json={"session_timeout_s": None, "channel_type": "server"})).json())["data"]
+    patched = (await (await admin.patch(path, json={"session_timeout_s": None, "channel_type": "server"})).json())[
+        "data"
+    ]
     assert patched["session_timeout_s"] is None
     assert (patched["channel_type"], patched["timezone"]) == ("server", "Asia/Kathmandu")
     put = await admin.put(path, json={"name": "Other", "host": "other.example"})

@@ -1,6 +1,5 @@
-"""A website of our own, a collector at another origin, and chromium to go from one to the other."""
+"""A website of our own, and a collector at another origin."""
 
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -9,22 +8,10 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
+from tests.e2e.conftest import listen
 from tests.e2e.tracker.collector import Collector
 
-CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-# Playwright keeps pages out of the back/forward cache; what happens there is a part of this.
-NOT_PLAYWRIGHTS = ["--disable-back-forward-cache"]
 TALL = '<div style="height: 3000px">A long read</div>'
 
 
@@ -59,15 +46,6 @@ class Site:
         return web.Response(body=known.body, content_type="text/html", status=known.status)
 
 
-async def listen(application: web.Application) -> tuple[web.AppRunner, str]:
-    """Serve on a free port of this machine."""
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    where = web.TCPSite(runner, "127.0.0.1", 0)
-    await where.start()
-    return runner, f"http://127.0.0.1:{runner.addresses[0][1]}"
-
-
 @pytest.fixture(scope="session")
 def built_tracker() -> None:
     """The minified tracker, as it is served."""
@@ -97,34 +75,3 @@ async def site(collector: Collector) -> AsyncIterator[Site]:
     runner, site.url = await listen(application)
     yield site
     await runner.cleanup()
-
-
-@pytest.fixture(scope="session")
-async def browser() -> AsyncIterator[Browser]:
-    """Chromium; a machine without one skips these tests, unless it is there to run them."""
-    if not CHROMIUM.exists():
-        reason = f"no chromium at {CHROMIUM}; install it, or set CHROMIUM to its path"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=FLAGS, ignore_default_args=NOT_PLAYWRIGHTS
-        )
-        yield browser
-        await browser.close()
-
-
-@pytest.fixture
-async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
-    context = await browser.new_context(viewport={"width": 1000, "height": 600}, locale="en-GB")
-    context.set_default_timeout(8000)
-    yield context
-    await context.close()
-
-
-@pytest.fixture
-async def page(context: BrowserContext) -> AsyncIterator[Page]:
-    """A tab; an error that nothing on its page caught fails the test."""
-    page, errors = await context.new_page(), []
-    page.on("pageerror", lambda error: errors.append(error))  # noqa: PLW0108 - playwright marks what it is given
-    yield page
-    assert not errors

@@ -352,11 +352,12 @@ def test_a_heartbeat_for_a_page_that_a_long_session_no_longer_holds_is_counted(m
     ledger.batch(views)
     (held,) = states.decode_state(ledger.states[views[0].session_key]).visits
     assert [view.event_id for view in held.views] == [view.event_id for view in views[5:]]
-    again = repeat_of(views[1], 100)
+    again, at_once = repeat_of(views[1], 100), repeat_of(views[2], 100)
+    ledger.batch([at_once, make_heartbeat(150, at_once, time_on_page_s=1)])
     ledger.batch([make_heartbeat(200, views[0], time_on_page_s=20), again])
     ledger.batch([make_heartbeat(210, views[0], time_on_page_s=30), make_heartbeat(220, again, time_on_page_s=8)])
     ledger.batch([make_heartbeat(205, views[0], time_on_page_s=25)])
-    assert only(ledger).engaged_s == 38
+    assert only(ledger).engaged_s == 39
     assert ledger.ignored == {}
     ledger.check()
 
