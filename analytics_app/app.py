@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import faust
+import structlog
 from aiohttp.web import TCPSite
 from faust.app.base import BootStrategy
 from faust.types import ProducerT
@@ -14,12 +15,15 @@ from faust.web.drivers.aiohttp import Web as AiohttpWeb
 from mode import ServiceT
 from yarl import URL
 
+from analytics_app import preflight
 from analytics_app.definitions import DEFINITIONS
 from analytics_app.embedded.endpoints import resolve
 from analytics_app.jobs import runner as jobs
 from analytics_app.settings import Settings, settings
 from analytics_app.transport import Transport
 from analytics_app.watchdog import WATCHDOG
+
+log = structlog.get_logger(__name__)
 
 STOP_WITHIN_S = 18.0
 TABLE_WRITES_WAITING = 5000
@@ -73,8 +77,18 @@ class App(faust.App):
         # A worker without one of its agents would look alive and store nothing.
         raise RuntimeError(f"{name} cannot be imported") from sys.exc_info()[1]
 
+    async def on_first_start(self) -> None:
+        """Make the folder of the tables: Faust makes the last part of its path only."""
+        self.conf.datadir.mkdir(parents=True, exist_ok=True)
+        await super().on_first_start()
+
     async def on_start(self) -> None:
         """Start reading the definitions before anything needs them; watch over what a worker does."""
+        try:
+            await preflight.check()
+        except preflight.NotPrepared as error:
+            log.critical("this process cannot start", why=str(error))
+            os._exit(1)
         await super().on_start()
         self.add_future(DEFINITIONS.keep_fresh())
         if settings().role != "web":

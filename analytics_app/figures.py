@@ -5,7 +5,7 @@ from collections import Counter as Tally
 from prometheus_client import Counter, Gauge, Histogram
 
 EDGE = Counter("analytics_edge_hits", "Hits this process answered, by what came of them", ["outcome"])
-"""`accepted`: Kafka has it; `ignored_<reason>`: answered ok and not counted; `refused_<code>`: answered with an error."""
+"""`accepted`: Kafka has it; `ignored_<reason>`: answered ok, not counted; `refused_<code>`: answered with an error."""
 ACKNOWLEDGE_S = Histogram(
     "analytics_acknowledge_seconds",
     "From a flush of the edge to Kafka's acknowledgement",

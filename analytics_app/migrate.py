@@ -51,3 +51,8 @@ def current(db: Connection) -> str | None:
 def newest() -> str:
     """The revision that this version of the code needs."""
     return ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+def knows(revision: str) -> bool:
+    """Whether this version of the code has that revision: one it has not is of a later version."""
+    return revision in {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}

@@ -182,7 +182,7 @@ class PageMeta(Shape):
     next_cursor: str | None = Field(description="`cursor` of the next page; null on the last")
 
 
-CURSOR = r"^(c\.[A-Za-z0-9_-]{8,1200})?$"
+CURSOR = r"^(c\.[A-Za-z0-9_-]{7,1200})?$"
 
 
 def encode_cursor(after: Any) -> str:

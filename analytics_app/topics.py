@@ -4,6 +4,8 @@ browser ─▶ web ─▶ hits ─▶ sessions ─▶ Postgres
                              └─▶ activity ─▶ realtime ─▶ live views
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,18 +63,35 @@ async def ensure_topics() -> list[str]:
     Raises `TopicMismatch` where one exists with another number of partitions, `aiokafka.errors.KafkaError` where
     Kafka is away.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=resolve(settings()).kafka_bootstrap, request_timeout_ms=15_000)
-    await admin.start()
-    try:
-        wanted = {plan.name: plan for plan in plans(settings())}
-        present = set(await admin.list_topics())
-        missing = [plan for name, plan in wanted.items() if name not in present]
+    async with _admin() as admin:
+        missing = await _missing(admin)
         if missing:
             await _create(admin, missing)
-        await _compare(admin, [wanted[name] for name in wanted if name in present])
         return [plan.name for plan in missing]
+
+
+async def missing_topics() -> list[str]:
+    """The names of topics that are missing. Raises as `ensure_topics` does."""
+    async with _admin() as admin:
+        return [plan.name for plan in await _missing(admin)]
+
+
+@asynccontextmanager
+async def _admin() -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=resolve(settings()).kafka_bootstrap, request_timeout_ms=15_000)
+    try:
+        await admin.start()
+        yield admin
     finally:
         await admin.close()
+
+
+async def _missing(admin: AIOKafkaAdminClient) -> list[TopicPlan]:
+    """The topics that are missing, those that exist compared with their plans."""
+    wanted = {plan.name: plan for plan in plans(settings())}
+    present = set(await admin.list_topics())
+    await _compare(admin, [wanted[name] for name in wanted if name in present])
+    return [plan for name, plan in wanted.items() if name not in present]
 
 
 async def _create(admin: AIOKafkaAdminClient, missing: list[TopicPlan]) -> None:

@@ -59,6 +59,6 @@ def make_record(offset: int, *hits: AnyHit, writer: str = "edge-1", sequence: in
     return Record(offset, encode(said))
 
 
-def make_website(id: int = WEBSITE, **fields: Any) -> Website:
+def make_website(website_id: int = WEBSITE, **fields: Any) -> Website:
     """A website of the first workspace, as every setting has it by default."""
-    return Website(**{"id": id, "workspace_id": 1, "host": "example.com", **fields})
+    return Website(**{"id": website_id, "workspace_id": 1, "host": "example.com", **fields})

@@ -6,6 +6,7 @@ The recount is plain Python by what the words mean and shares no code with the f
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from analytics_app.records import AnyHit, Hit
@@ -48,7 +49,7 @@ class SessionRow:
 class Ledger:
     """The rows, and what the fold goes on from. `rules` may differ by website; None is a website that is gone."""
 
-    rules: Callable[[int], Rules | None] = lambda website_id: Rules()  # noqa: E731
+    rules: Callable[[int], Rules | None] = lambda website_id: Rules()
     states: dict[str, bytes] = field(default_factory=dict)
     events: dict[int, EventRow] = field(default_factory=dict)
     sessions: dict[int, SessionRow] = field(default_factory=dict)
@@ -84,7 +85,7 @@ class Ledger:
     def batches(self, hits: Sequence[AnyHit], cuts: Iterable[int] = ()) -> "Ledger":
         """Store `hits`, cut into batches before each index of `cuts`."""
         bounds = [0, *sorted({cut for cut in cuts if 0 < cut < len(hits)}), len(hits)]
-        for first, last in zip(bounds, bounds[1:], strict=False):
+        for first, last in pairwise(bounds):
             self.batch(hits[first:last])
         return self
 

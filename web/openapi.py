@@ -105,7 +105,8 @@ def _operation(path: str, view: Resource, method: str, op: Operation, schemas: S
         "responses": _responses(path, view, op, schemas),
     }
     if op.body is not None:
-        content: Document = {"schema": schemas[op.body, "validation"]}
+        model = schemas[op.body, "validation"]
+        content: Document = {"schema": {"anyOf": [model, {}]} if op.body_any else model}
         if example := _example(op.body):
             content["example"] = example
         said["requestBody"] = {"required": op.body_required, "content": {"application/json": content}}

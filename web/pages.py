@@ -78,11 +78,12 @@ class DemoResource(Resource):
 
     def page(self, request: Request) -> Response:  # type: ignore[override]
         """The demo, carrying the first website's key."""
-        website = min(DEFINITIONS.snapshot.websites, default=None)
-        keys = (key for key in DEFINITIONS.snapshot.keys.values() if key.website_id == website)
-        key = next((held.key for held in keys if held.expires_at is None), None)
-        if key is None:
+        shown = DEFINITIONS.snapshot
+        taking = {id_ for id_, site in shown.websites.items() if site.is_enabled and site.tracking_enabled}
+        current = [held for held in shown.keys.values() if held.expires_at is None and held.website_id in taking]
+        if not current:
             raise NotFound("There is no website to show")
+        key = min(current, key=lambda held: held.website_id).key
         origin = settings().public_url.rstrip("/") or f"{request.scheme}://{request.host}"
         page = _demo_page(key, origin)
         return assets.send(request, page, max_age_s=0)

@@ -34,11 +34,14 @@ class Presence:
         # A look that hangs is left to itself, not cancelled: the driver would wait for the server to agree to that.
         if self._look is None:
             self._look = asyncio.ensure_future(ping())
-        done, _ = await asyncio.wait({self._look}, timeout=AWAY_AFTER_S)
+        look = self._look  # the one that others wait for too: who wakes first takes it away
+        done, _ = await asyncio.wait({look}, timeout=AWAY_AFTER_S)
         if not done:
             self._found(answers=False)
             return
-        error, self._look = self._look.exception(), None
+        if self._look is look:
+            self._look = None
+        error = look.exception()
         if error is not None and not is_away(error):
             log.error("the look at Postgres failed", error=repr(error))
         self._found(answers=error is None)

@@ -64,6 +64,8 @@ class Operation:
     body_limit: int = bodies.LIMIT
     """Largest body in bytes, before and after inflation."""
     body_required: bool = True
+    body_any: bool = False
+    """Whether a body of any other kind is answered like a good one, too."""
     query: type[BaseModel] | None = None
     answer: type[BaseModel] | One | Page | Mapping[str, Any] | None = None
     """A model for a bare object, `One(model)`, `Page(model)`, a JSON schema; None: an answer without a body."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aiohttp.web import AppRunner, BaseRequest, RequestHandler, Response, Server, StreamResponse
+from aiohttp.web import AppRunner, BaseRequest, RequestHandler, Server, StreamResponse
 
 from analytics_app.errors import AnalyticsError, Invalid
 from web.errors import rendered

@@ -113,7 +113,9 @@ class Track(Tracking):
 class TrackPixel(Image):
     """One pageview or event, answered with a GIF."""
 
-    @operation(body=PixelBody, body_required=False, answer=IMAGE, content_types=("image/gif",), headers=SAYS)
+    @operation(
+        body=PixelBody, body_required=False, body_any=True, answer=IMAGE, content_types=("image/gif",), headers=SAYS
+    )
     async def post(self, request: Request, pixel_key: str) -> Response:
         """Track a pageview or event; the body may be JSON, a form, or empty. Always 200 and the GIF."""
         website = await intake.website_of(pixel_key)

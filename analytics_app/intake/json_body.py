@@ -77,7 +77,7 @@ def _without_texts(body: bytes) -> bytes:
 
 
 def _long_integer(body: bytes) -> bytes | None:
-    for found in _LONG_INTEGER.finditer(_TEXT.sub(b'""', body)):
+    for found in _LONG_INTEGER.finditer(_without_texts(body)):
         digits = found[0]
         if len(digits) > 20 or not -(2**63) <= int(digits) < 2**64:
             return digits

@@ -14,6 +14,9 @@ from analytics_app.settings import settings
 from analytics_app.stream.logic import UNREADABLE
 from analytics_app.stream.models import FailedRecordRow
 
+MOST_BYTES = 4 * 1024 * 1024
+"""The largest record that Kafka takes here (`message.max.bytes` of the embedded one)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Failed:
@@ -68,7 +71,9 @@ async def replay(ids: list[int] | None = None) -> Replayed:
         found = await waiting(db, ids)
     refused: dict[int, str] = {}
     sent: list[int] = []
-    producer = AIOKafkaProducer(bootstrap_servers=resolve(settings()).kafka_bootstrap, acks="all")
+    producer = AIOKafkaProducer(
+        bootstrap_servers=resolve(settings()).kafka_bootstrap, acks="all", max_request_size=MOST_BYTES
+    )
     await producer.start()
     try:
         for one in found:

@@ -103,7 +103,7 @@ _OUTCOMES = """
 SELECT topic || '/' || partition AS place, 'received' AS field,
     coalesce(sum(hits) FILTER (WHERE outcome = 'received'), 0)::text AS stored,
     coalesce(sum(hits) FILTER (WHERE outcome <> 'received'), 0)::text AS counted
-FROM stream_outcomes GROUP BY topic, partition
+FROM stream_outcomes WHERE topic <> 'edge' GROUP BY topic, partition  -- the edge counts answers alone
 HAVING coalesce(sum(hits) FILTER (WHERE outcome = 'received'), 0)
     <> coalesce(sum(hits) FILTER (WHERE outcome <> 'received'), 0)
 ORDER BY 1 LIMIT :most

@@ -103,8 +103,7 @@ async def website(admin: Caller) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 async def settled(service: Service) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Returns when all that Kafka holds is stored."""
-    bootstrap = (await asyncio.to_thread((service.folder / "endpoints.json").read_text)).split('"kafka_bootstrap": "')[1]
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap.split('"')[0], enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(bootstrap_servers=service.noted("kafka_bootstrap"), enable_auto_commit=False)
     await consumer.start()
     partitions = [TopicPartition(HITS, number) for number in range(4)]
 

@@ -31,10 +31,27 @@ FROM events e LEFT JOIN terms path ON path.id = e.path LEFT JOIN terms name ON n
      LEFT JOIN terms title ON title.id = e.title
 WHERE e.website_id = %s ORDER BY e.at, e.id
 """
-DIMENSIONS = (
-    "entry_path exit_path host referrer source channel utm_source utm_medium utm_campaign utm_term utm_content country "
-    "device_type browser browser_version os os_version language screen"
-).split()
+DIMENSIONS = [
+    "entry_path",
+    "exit_path",
+    "host",
+    "referrer",
+    "source",
+    "channel",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_term",
+    "utm_content",
+    "country",
+    "device_type",
+    "browser",
+    "browser_version",
+    "os",
+    "os_version",
+    "language",
+    "screen",
+]
 SESSIONS = f"""
 SELECT s.id, s.visitor, s.duration_s, s.pageviews, s.events, s.engaged_s, s.is_bounce, s.started_at, s.last_at,
        {", ".join(f"(SELECT text FROM terms WHERE id = s.{name}) AS {name}" for name in DIMENSIONS)}
@@ -136,14 +153,13 @@ class Service:
 
     # What it has stored.
 
-    @property
-    def database_url(self) -> str:
-        noted = json.loads((self.folder / "endpoints.json").read_text())
-        return str(noted["database_url"])
+    def noted(self, name: str) -> str:
+        """An address of an embedded server, as the data folder knows it."""
+        return str(json.loads((self.folder / "endpoints.json").read_text())[name])
 
     def sql(self, query: str, *values: object) -> list[dict[str, Any]]:
         """The rows of a query."""
-        with psycopg.connect(self.database_url, autocommit=True, row_factory=dict_row) as db:  # type: ignore[arg-type]
+        with psycopg.connect(self.noted("database_url"), autocommit=True, row_factory=dict_row) as db:  # type: ignore[arg-type]
             return db.execute(query, values).fetchall()  # type: ignore[call-overload, no-any-return]
 
     def events(self, website_id: int) -> list[dict[str, Any]]:

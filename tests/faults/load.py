@@ -54,8 +54,11 @@ class Journal:
 
     hits: dict[str, Sent] = field(default_factory=dict)
     beats: dict[int, Beat] = field(default_factory=dict)  # by the event id that was answered
-    seen: dict[tuple[int, str], tuple[float, str]] = field(default_factory=dict)  # last ok activity and page of a visitor
+    seen: dict[tuple[int, str], tuple[float, str]] = field(
+        default_factory=dict
+    )  # last ok activity and page of a visitor
     answers: Counter[str] = field(default_factory=Counter)
+    odd: list[str] = field(default_factory=list)
     heartbeats_ok: int = 0
     leaves_ok: int = 0
 
@@ -193,8 +196,9 @@ class Crowd:
                     if answer.status == 200:
                         found: dict[str, Any] = await answer.json()
                         return found
-                    if answer.status != 503:
-                        self.journal.answers[f"{endpoint}: {(await answer.text())[:200]}"] += 1
+                    if answer.status != 503:  # nothing that sending it again would mend
+                        self.journal.odd.append(f"{endpoint}: {answer.status} {(await answer.text())[:200]}")
+                        return None
             except (aiohttp.ClientError, TimeoutError) as error:
                 self.journal.answers[type(error).__name__] += 1
             await asyncio.sleep(self.random.uniform(0.2, 0.6))

@@ -181,7 +181,10 @@ class Rig:
         standing = "unknown"
         while time.monotonic() - began < within_s:
             try:
-                ends, positions = await self.ends(topic or self.hits_topic), await self.positions(topic or self.hits_topic)
+                ends, positions = (
+                    await self.ends(topic or self.hits_topic),
+                    await self.positions(topic or self.hits_topic),
+                )
             except (KafkaError, psycopg.Error, OSError) as error:
                 standing = repr(error)
             else:

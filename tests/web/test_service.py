@@ -37,7 +37,7 @@ async def raw(client, request: bytes) -> bytes:
 async def test_what_is_no_request_is_answered_in_the_one_shape(client, request_: bytes):
     answer = await raw(client, request_)
     head, _, body = answer.partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.0 400") or head.startswith(b"HTTP/1.1 400")
+    assert head.startswith((b"HTTP/1.0 400", b"HTTP/1.1 400"))
     assert b"X-Request-Id" in head
     assert body == b'{"ok":false,"error":"This is not a request that can be read","code":"VALIDATION_ERROR"}'
 
@@ -119,8 +119,8 @@ async def test_figures_are_shown_to_this_machine_and_to_admins_only(by_scope, no
     assert response.status == 200
     assert response.content_type == "text/plain"
     text = await response.text()
-    for name in ("analytics_hits_accepted_total", "faust_events_total", "process_resident_memory_bytes"):
-        assert f"\n{name}" in text or f"# TYPE {name.removesuffix('_total')}" in text
+    for name in ("analytics_", "faust_events", "process_resident_memory_bytes"):
+        assert f"\n# TYPE {name}" in text
     passed_on = {"X-Forwarded-For": "203.0.113.9"}
     await assert_error(await nobody.get("/metrics", headers=passed_on), 401, "UNAUTHENTICATED")
     await assert_error(await by_scope["write"].get("/metrics", headers=passed_on), 403, "FORBIDDEN")
@@ -149,7 +149,8 @@ async def test_an_asset_is_compressed_for_whoever_takes_that(nobody: Caller):
     assert await zipped.read() == await plain.read()
 
 
-async def test_every_page_says_what_it_may_load_and_that_nobody_may_frame_it(nobody: Caller):
+async def test_every_page_says_what_it_may_load_and_that_nobody_may_frame_it(nobody: Caller, admin: Caller):
+    await admin.new_website()
     for path in ("/analytics/docs", "/demo"):
         response = await nobody.get(path)
         assert (response.status, response.content_type) == (200, "text/html"), path
@@ -164,7 +165,10 @@ async def test_every_page_says_what_it_may_load_and_that_nobody_may_frame_it(nob
             assert (await nobody.get(link)).status == 200, link
 
 
-async def test_the_demo_is_shown_to_this_machine_only_and_not_where_it_is_off(nobody: Caller, monkeypatch):
+async def test_the_demo_is_shown_to_this_machine_only_and_not_where_it_is_off(
+    nobody: Caller, admin: Caller, monkeypatch
+):
+    await admin.new_website()
     from web import pages
 
     for path in ("/demo", "/demo/pricing", "/demo/demo.js"):
@@ -176,7 +180,8 @@ async def test_the_demo_is_shown_to_this_machine_only_and_not_where_it_is_off(no
     await assert_error(await nobody.get("/demo"), 404, "NOT_FOUND")
 
 
-async def test_the_demo_cannot_be_made_to_carry_what_its_address_says(nobody: Caller):
+async def test_the_demo_cannot_be_made_to_carry_what_its_address_says(nobody: Caller, admin: Caller):
+    await admin.new_website()
     page = await (await nobody.get("/demo", headers={"Host": 'a"><script>alert(1)</script>'})).text()
     assert "<script>alert" not in page
 

@@ -373,4 +373,3 @@ def test_a_hit_a_day_late_still_finds_the_session_it_belongs_to():
     rules = Rules(timeout_ms=DAY * 1000)
     ledger = Ledger(lambda _: rules).batches([make_hit(0), make_hit(2 * DAY), make_hit(DAY)], [1, 2])
     assert [row.pageviews for row in sessions_of(ledger)] == [2, 1]
-

@@ -1,0 +1,170 @@
+"""Sealed sums, read: what a selection comes to in pieces of time, by group or by value of a dimension."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from analytics_app.db import AsyncDriver
+from analytics_app.stats.filters import Dimension
+from analytics_app.stats.selection_store import Condition, Selection
+from analytics_app.stats.spans import (
+    DIMENSION_NUMBERS,
+    EVERYTHING_DIMENSION,
+    LONGEST_SPAN,
+    MOST_GAPS,
+    Cover,
+    Piece,
+    SealState,
+    cover,
+    moment,
+    quarters,
+)
+from analytics_app.stats.visitors import Visitors, read, united, visitors_of
+
+SEALED_SUMS = (
+    "pageviews",
+    "events",
+    "sessions",
+    "bounces",
+    "duration_s",
+    "session_pageviews",
+    "time_on_page_s",
+    "scroll_depth",
+)
+_ADDED = ", ".join(f"sum(c.{name})::bigint" for name in SEALED_SUMS)
+
+
+@dataclass(slots=True)
+class Tally:
+    """Sums that are still being put together, with the visitors themselves."""
+
+    sums: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SEALED_SUMS, 0))
+    visitors: list[Visitors] = field(default_factory=list)
+
+    def add(self, sums: Mapping[str, Any], visitors: Iterable[Visitors] = ()) -> None:
+        """Add what another stretch of time comes to."""
+        for name in SEALED_SUMS:
+            self.sums[name] += int(sums.get(name) or 0)
+        self.visitors.extend(visitors)
+
+    def add_row(self, row: Mapping[str, Any]) -> None:
+        """Add a row of sums counted from rows, with its visitors' numbers in `who`."""
+        self.add(row, [visitors_of(row["who"])] if row.get("who") else ())
+
+    def counted(self) -> dict[str, int]:
+        """The sums, and how many different visitors there were."""
+        return {**self.sums, "visitors": len(united(self.visitors))}
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Which sealed sums answer a selection: a dimension, and its values that are wanted (`but`: those that are not)."""
+
+    dimension: int
+    values: tuple[int, ...] | None = None
+    but: bool = False
+
+
+def sought(selection: Selection, by: Dimension | None = None) -> Sought | None:
+    """The sealed sums that answer `selection`, broken down `by` a dimension; None where only rows can.
+
+    Sums of several values of a session's dimension can be added up, since a session has one of them. The pages of a
+    session are many: their sessions would be counted once for each.
+    """
+    if by is not None and by.name not in DIMENSION_NUMBERS:
+        return None
+    if selection.is_everything:
+        return Sought(EVERYTHING_DIMENSION if by is None else DIMENSION_NUMBERS[by.name])
+    condition = selection.conditions[0]
+    dimension = condition.filter.dimension
+    if len(selection.conditions) > 1 or dimension.name not in DIMENSION_NUMBERS or by not in (None, dimension):
+        return None
+    found = _values(condition)
+    if by is None and dimension.of_event and (condition.filter.negative or len(found) > 1):
+        return None
+    return Sought(DIMENSION_NUMBERS[dimension.name], found, condition.filter.negative)
+
+
+def _values(condition: Condition) -> tuple[int, ...]:
+    found = tuple(condition.found or ())
+    return (*found, 0) if condition.filter.finds_missing else found
+
+
+async def covered(db: AsyncConnection, website_id: int, start: datetime, end: datetime, wanted: Sought) -> Cover | None:
+    """How `[start, end)` is put together from what is sealed; None where rows are as well read alone."""
+    return _useful(cover(start, end, wanted.dimension, await sealed_pieces(db, website_id, start, end)))
+
+
+def _useful(found: Cover) -> Cover | None:
+    return found if found.pieces and len(found.gaps) <= MOST_GAPS else None
+
+
+async def covered_by_bucket(
+    db: AsyncConnection, website_id: int, starts: Sequence[datetime], end: datetime, wanted: Sought
+) -> tuple[list[tuple[int, Piece]], list[tuple[datetime, datetime]]] | None:
+    """The same of buckets: pieces with the number of their bucket, from 1, and the gaps, which may span buckets."""
+    sealed = await sealed_pieces(db, website_id, starts[0], end)
+    pieces: list[tuple[int, Piece]] = []
+    gaps: list[tuple[datetime, datetime]] = []
+    for number, (since, until) in enumerate(zip(starts, [*starts[1:], end], strict=True), 1):
+        found = cover(since, until, wanted.dimension, sealed)
+        pieces += ((number, piece) for piece in found.pieces)
+        for gap in found.gaps:
+            if gaps and gaps[-1][1] == gap[0]:
+                gaps[-1] = (gaps[-1][0], gap[1])
+            else:
+                gaps.append(gap)
+    return (pieces, gaps) if pieces and len(gaps) <= MOST_GAPS else None
+
+
+async def sealed_pieces(db: AsyncConnection, website_id: int, start: datetime, end: datetime) -> frozenset[Piece]:
+    """The website's sealed days, and blocks of them, that reach into `[start, end)`."""
+    rows = await db.execute(
+        text(
+            "SELECT span, start FROM seals WHERE website_id = :website_id AND state = :sealed"
+            " AND start > :since AND start < :end"
+        ),
+        {
+            "website_id": website_id,
+            "sealed": int(SealState.SEALED),
+            "since": moment(max(0, quarters(start) - LONGEST_SPAN)),
+            "end": end,
+        },
+    )
+    return frozenset(Piece(row.span, quarters(row.start)) for row in rows)
+
+
+async def sealed_sums(
+    db: AsyncConnection, website_id: int, wanted: Sought, pieces: Sequence[tuple[int, Piece]], *, by_value: bool = False
+) -> dict[int, Tally]:
+    """What the sealed `pieces` come to, by the number given with each, or by value; what is nothing is missing."""
+    driver = (await db.get_raw_connection()).driver_connection
+    assert isinstance(driver, AsyncDriver)
+    condition, values = "", []
+    if wanted.values is not None:
+        condition = "AND c.value <> ALL(%s::int[])" if wanted.but else "AND c.value = ANY(%s::int[])"
+        values.append(list(wanted.values))
+    async with driver.cursor(binary=True) as cursor:
+        await cursor.execute(
+            f"SELECT {'c.value' if by_value else 'p.grp'}, array_agg(c.visitors), {_ADDED} "  # noqa: S608 - our own names
+            "FROM unnest(%s::int[], %s::smallint[], %s::timestamptz[]) AS p (grp, span, start) "
+            "JOIN sealed_sums c ON c.website_id = %s AND c.dimension = %s AND c.span = p.span AND c.start = p.start "
+            f"{condition} GROUP BY 1",
+            (
+                [number for number, _ in pieces],
+                [piece.span for _, piece in pieces],
+                [piece.start for _, piece in pieces],
+                website_id,
+                wanted.dimension,
+                *values,
+            ),
+        )
+        rows = await cursor.fetchall()
+    return {
+        key: Tally(dict(zip(SEALED_SUMS, sums, strict=True)), [read(one) for one in visitors])
+        for key, visitors, *sums in rows
+    }

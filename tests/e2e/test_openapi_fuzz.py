@@ -1,0 +1,33 @@
+"""Every operation of the OpenAPI document, called with what it allows and what it does not."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.services
+
+FUZZED_S = 60
+SEED = "20260122"
+
+
+async def test_the_service_keeps_every_promise_of_its_openapi_document(service, token_of, tmp_path):
+    before = service.processes()
+    # In a workspace of its own: it deletes what it finds.
+    fuzzer = await token_of("admin", workspace="fuzz")
+    site = await fuzzer.new_website(name="To be fuzzed")
+    (tmp_path / "schemathesis.toml").write_text("")
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "schemathesis.cli", "run", f"{service.address}/analytics/openapi.json",
+            "--header", f"Authorization: Bearer {fuzzer.token}", "--checks", "all", "--continue-on-failure",
+            "--max-examples", "12", "--max-time", str(FUZZED_S), "--request-timeout", "20",
+            *(["--seed", SEED] if os.environ.get("CI") else []),
+        ],
+        cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    lines = [line[:500] for line in done.stdout.splitlines()]
+    assert done.returncode == 0, "\n".join(lines)
+    assert service.processes() == before, "a process died"
+    assert site["id"]
