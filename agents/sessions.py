@@ -17,11 +17,12 @@ from agents.batches import by_partition
 from agents.sink import Sink, Written
 from analytics_app import clock, topics
 from analytics_app.app import app
-from analytics_app.db import AsyncDriver
+from analytics_app.db import AsyncDriver, batch_transaction
 from analytics_app.definitions import DEFINITIONS
 from analytics_app.realtime.logic import activity_of
 from analytics_app.records import Active, ActivityRecord, AnyHit, Hit, encode
 from analytics_app.sessions import logic, store, writes_store
+from analytics_app.sessions.logic import Folded
 from analytics_app.sessions.state import State
 from analytics_app.sessions.store import Held, instant
 from analytics_app.settings import settings
@@ -51,7 +52,7 @@ async def write(db: AsyncDriver, partition: int, hits: Sequence[AnyHit]) -> Writ
     repeats = await store.claim_client_ids(db, hits)
     states = await _states(db, hits, repeats)
     folded = logic.fold(states, hits, rules_of, repeats)
-    await store.number_visitors(db, folded)
+    await _number_visitors(folded)
     telling = asyncio.ensure_future(_tell(activity_of(folded)))
     try:
         held = await writes_store.write(db, partition, folded)
@@ -62,6 +63,17 @@ async def write(db: AsyncDriver, partition: int, hits: Sequence[AnyHit]) -> Writ
     outcomes = Counter({f"ignored_{reason}": count for reason, count in folded.ignored.items()})
     outcomes.update(stored=folded.stored, duplicate=sum(_repeats(hit, repeats) for hit in hits))
     return Written(outcomes, Saved(held, over))
+
+
+async def _number_visitors(folded: Folded) -> None:
+    """Number the visitors of new sessions, in a transaction of its own.
+
+    Who was seen is told before the batch is committed. If that is undone, the batch is told again, and must name the
+    same numbers: another would be one more visitor in the live view. A number that nothing names is harmless.
+    """
+    if any(change.opened_by for change in folded.changes.values()):
+        async with batch_transaction() as db:
+            await store.number_visitors(db, folded)
 
 
 async def _states(db: AsyncDriver, hits: Sequence[AnyHit], repeats: dict[int, int]) -> dict[str, State]:

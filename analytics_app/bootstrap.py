@@ -1,12 +1,17 @@
 """What must be there before anybody can do anything: a workspace, a first website, a token."""
 
+import asyncio
 import uuid
 from dataclasses import dataclass
+
+import structlog
 
 from analytics_app.db import transaction
 from analytics_app.settings import settings
 from analytics_app.websites import store, tokens_store
 from analytics_app.websites.logic import token_hash
+
+log = structlog.get_logger(__name__)
 
 WORKSPACE = "default"
 FIRST_WEBSITE = {"name": "My website", "host": "localhost"}
@@ -56,3 +61,15 @@ async def accept_given_token() -> None:
         workspace_id = await store.ensure_workspace(db, WORKSPACE)
         if given:
             await tokens_store.accept_token(db, workspace_id, token_hash(given), "Bootstrap token")
+
+
+async def accept_given_token_in_time() -> None:
+    """The same at the start of a process, until Postgres is there and its schema with it."""
+    while True:
+        try:
+            await accept_given_token()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told and tried again
+            log.warning("the default workspace cannot be made yet", error=str(error).strip().split("\n")[0])
+            await asyncio.sleep(2)
+        else:
+            return

@@ -144,6 +144,20 @@ def verify(data_dir: DataDir = None) -> None:
     raise typer.Exit(command.verify())
 
 
+@app.command()
+def seed(
+    website: Annotated[int, typer.Option(min=1, help="Id of the website that takes the events.", show_default=False)],
+    events: Annotated[int, typer.Option(min=1, max=1_000_000_000, help="How many pageviews and events.")] = 1_000_000,
+    days: Annotated[int, typer.Option(min=1, max=3_650, help="The time they lie in, up to now.")] = 30,
+    seal: Annotated[bool, typer.Option("--seal/--no-seal", help="Seal the sums of past days at once.")] = True,
+    data_dir: DataDir = None,
+) -> None:
+    """Fill a website with made-up traffic, to try the service at a size. It is added to what is there."""
+    _settings(data_dir)
+    command = import_module("analytics_app.commands.seed")
+    command.seed(website, events, days, seal=seal)
+
+
 def _add_groups(words: list[str]) -> None:
     for name, purpose in GROUPS.items():
         if name in words:

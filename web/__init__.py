@@ -7,6 +7,7 @@ from contextlib import suppress
 from aiohttp.web import Application
 
 from analytics_app.app import app
+from analytics_app.bootstrap import accept_given_token_in_time
 from analytics_app.settings import settings
 from web import health, metrics, stream_figures
 from web.auth import LAST_USED
@@ -30,6 +31,7 @@ def mount() -> None:
     add("/analytics", websites.blueprint)
     add("/analytics", stats.blueprint)
     add("/analytics", realtime.blueprint)
+    app.web.web_app.on_shutdown.append(realtime.PUSHED.end)
     add("/analytics", tokens.blueprint)
     add("/analytics", openapi.blueprint)
     add("/analytics", pages.docs)
@@ -39,7 +41,7 @@ def mount() -> None:
 
 async def background(_: Application) -> AsyncIterator[None]:
     """What runs beside the requests for as long as they are served."""
-    works = [PRESENCE.keep_looking, LAST_USED.keep_writing]
+    works = [PRESENCE.keep_looking, LAST_USED.keep_writing, accept_given_token_in_time]
     if settings().role != "worker":
         from web.intake import EDGE, RUNNING  # noqa: PLC0415
         from web.limits import LIMITS  # noqa: PLC0415

@@ -7,7 +7,6 @@ from functools import cache
 
 import structlog
 from aiohttp.web import Request
-from sqlalchemy import select, text
 
 from analytics_app import clock, figures
 from analytics_app.db import is_away, transaction
@@ -18,11 +17,11 @@ from analytics_app.intake import pipeline
 from analytics_app.intake.addresses import client_address
 from analytics_app.intake.pipeline import Draft, Dropped, Knowledge, Sender
 from analytics_app.intake.places import Places
-from analytics_app.intake.privacy import salt_day, session_key
+from analytics_app.intake.privacy import SETTLE_S, salt_day, session_key
 from analytics_app.intake.schemas import EventBody, PixelBody, Tracked
 from analytics_app.records import Heartbeat, Leave, encode
 from analytics_app.secret import secret
-from analytics_app.sessions.models import SessionStateRow
+from analytics_app.sessions import running_store
 from analytics_app.settings import settings
 from analytics_app.topics import hits
 from analytics_app.websites.logic import Website
@@ -169,13 +168,11 @@ class RunningSessions:
         if self._caught_up and day == self._day and not self.keys:
             return
         since = now - timedelta(seconds=max(settings().session_timeout_s, *self._timeouts()))
-        query = select(SessionStateRow.key).where(SessionStateRow.last_at >= since)
-        if self._caught_up and day == self._day:
-            query = query.where(text("key = ANY(CAST(:keys AS uuid[]))")).params(keys=sorted(self.keys))
-        elif now - began > LATE / 2:
-            query = query.where(text("false"))  # started late in the day: no session runs that long without a gap
         async with transaction() as db:
-            self.keys = frozenset(key.hex for key in (await db.execute(query)).scalars())
+            if self._caught_up and day == self._day:
+                self.keys = await running_store.still_running(db, self.keys, since)
+            else:
+                self.keys = await running_store.running_over(db, began + timedelta(seconds=SETTLE_S), since)
         self._day, self._caught_up = day, True
 
     def _timeouts(self) -> list[int]:

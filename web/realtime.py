@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from aiohttp.web import Request, Response, StreamResponse
+from aiohttp.web import Application, Request, Response, StreamResponse
 from faust.web import Blueprint
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,7 +23,12 @@ blueprint = Blueprint("realtime")
 OVERDUE = timedelta(seconds=2)
 PUSHED_EVERY_S = 0.5
 PINGED_EVERY_S = 15.0
-EVENT_STREAM = {"type": "string", "description": "Server-sent events `realtime`, each a live view in JSON"}
+EVENT_STREAM = {
+    "type": "object",
+    "description": "A server-sent event; its data is a live view in JSON",
+    "properties": {"event": {"const": "realtime"}, "data": {"type": "string", "contentMediaType": "application/json"}},
+    "required": ["event", "data"],
+}
 
 
 async def live_views(db: AsyncConnection, website_ids: list[int], now: datetime) -> dict[int, dict[str, Any]]:
@@ -44,6 +49,7 @@ class Pushed:
 
     def __init__(self) -> None:
         self.followers: dict[int, set[asyncio.Queue[bytes]]] = {}
+        self.ended = False
         self._looking: asyncio.Task[None] | None = None
 
     def follow(self, website_id: int) -> asyncio.Queue[bytes]:
@@ -60,6 +66,15 @@ class Pushed:
         queues.discard(queue)
         if not queues:
             self.followers.pop(website_id, None)
+
+    async def end(self, _: Application | None = None) -> None:
+        """End every stream: a server that stops waits for them."""
+        self.ended = True
+        for queues in self.followers.values():
+            for queue in queues:
+                with suppress(asyncio.QueueEmpty):
+                    queue.get_nowait()
+                queue.put_nowait(b"")  # wakes it
 
     async def _look(self) -> None:
         last: dict[int, bytes] = {}
@@ -133,6 +148,8 @@ class RealtimeStream(Resource):
                     message = await asyncio.wait_for(queue.get(), PINGED_EVERY_S)
                 except TimeoutError:
                     message = b": here\n\n"
+                if PUSHED.ended:
+                    return response
                 await response.write(message)
         except ConnectionResetError:
             return response

@@ -11,6 +11,9 @@ from web.headers import new_request_id
 LONGEST_LINE = 16 * 1024
 """Bytes of a request's first line, and of a header."""
 
+FINISH_WITHIN_S = 2.5
+"""How long requests under way may take when the server stops: a hit is answered within that."""
+
 
 class Handler(RequestHandler):
     """One connection."""
@@ -46,7 +49,13 @@ class Runner(AppRunner):
 
     def __init__(self, app: Any, **options: Any) -> None:
         # Bodies are inflated by whoever reads them, within limits; the server would go on inflating what was refused.
-        given = {"access_log": None, "max_line_size": LONGEST_LINE, "max_field_size": LONGEST_LINE, **options}
+        given = {
+            "access_log": None,
+            "max_line_size": LONGEST_LINE,
+            "max_field_size": LONGEST_LINE,
+            "shutdown_timeout": FINISH_WITHIN_S,
+            **options,
+        }
         super().__init__(app, **{**given, "auto_decompress": False})
 
     async def _make_server(self) -> Any:

@@ -5,13 +5,11 @@ from contextlib import suppress
 
 import structlog
 from aiokafka.errors import KafkaError
-from sqlalchemy import func, select
 
 from analytics_app import figures
 from analytics_app.db import batch_transaction, is_away, transaction
-from analytics_app.stream import store
+from analytics_app.stream import outcomes_store, store
 from analytics_app.stream.lag import hits_topic, standings
-from analytics_app.stream.models import FailedRecordRow, LossRow, OutcomeRow
 from web.metrics import on_scrape
 
 WRITTEN_EVERY_S = 1.0
@@ -25,17 +23,11 @@ log = structlog.get_logger(__name__)
 async def read_outcomes() -> None:
     """What edges and workers counted, what failed, and what was lost."""
     async with transaction() as db:
-        rows = await db.execute(
-            select(OutcomeRow.topic, OutcomeRow.outcome, func.sum(OutcomeRow.hits).label("hits")).group_by(
-                OutcomeRow.topic, OutcomeRow.outcome
-            )
-        )
-        for row in rows:
+        for row in await outcomes_store.outcomes(db):
             family = figures.ALL_EDGES if row.topic == EDGE_TOPIC else figures.STREAM
-            family.labels(row.outcome).set(int(row.hits))
-        waiting = select(func.count()).where(FailedRecordRow.settled_at.is_(None))
-        figures.FAILED_WAITING.set((await db.execute(waiting)).scalar_one())
-        figures.LOSSES.set((await db.execute(select(func.count(LossRow.id)))).scalar_one())
+            family.labels(row.outcome).set(row.hits)
+        figures.FAILED_WAITING.set(await outcomes_store.failures_waiting(db))
+        figures.LOSSES.set(await outcomes_store.losses(db))
 
 
 @on_scrape
@@ -47,7 +39,7 @@ async def read_lag() -> None:
 
 
 async def write_counts() -> None:
-    """Add what this process' edge counted to what all of them did. Where Postgres is away it waits for the next time."""
+    """Add what this edge counted to what all of them did. Where Postgres is away it waits for the next time."""
     counted = figures.take_unwritten()
     if not counted:
         return

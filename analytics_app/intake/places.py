@@ -23,8 +23,9 @@ class Places:
 
     def country_of(self, address: str | Address) -> str:
         """ISO 3166 alpha-2 code in capitals; empty where it is not known, as for private addresses. Never raises."""
-        if self._reader is None and isinstance(address, str) and not address.startswith((":", "0")):
-            return country_code(address) or ""  # in any other writing than these, an address is not an IPv4-mapped one
+        # In any other writing than these, an address is not an IPv4-mapped one. A header may hold what is no text.
+        if self._reader is None and isinstance(address, str) and address.isascii() and address[:1] not in {":", "0"}:
+            return country_code(address) or ""
         try:
             ip = unmapped(ip_address(address) if isinstance(address, str) else address)
         except ValueError:

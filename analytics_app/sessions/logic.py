@@ -9,6 +9,7 @@ from analytics_app.sessions.kinds import EventKind
 from analytics_app.sessions.state import Rules, Share, State, View, Visit, bucket_of, prune, share_of
 
 REPEATS_HELD = 16
+DAY_MS = 86_400_000
 
 
 @dataclass(slots=True)
@@ -244,3 +245,16 @@ def _add_share(row: Counter[str], share: Share, sign: int) -> None:
     row["bounces"] += sign * share.bounces
     row["duration_s"] += sign * share.duration_s
     row["session_pageviews"] += sign * share.pageviews
+
+
+def days_changed(folded: Folded) -> dict[int, set[int]]:
+    """By website, the days (numbered since 1970, in UTC) on which a changed session was under way, before or after."""
+    days: dict[int, set[int]] = {}
+    for change in folded.changes.values():
+        visit = change.visit
+        first, last = min(visit.started_ms, change.was_started_ms) // DAY_MS, visit.last_ms // DAY_MS
+        held = days.setdefault(visit.website_id, set())
+        held.add(first)
+        if last > first:
+            held.update(range(first + 1, last + 1))
+    return days

@@ -68,6 +68,7 @@ class SessionStateRow(Row):
     key: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
     version: Mapped[int] = mapped_column(Big)
     partition: Mapped[int] = mapped_column(SmallInteger)
+    first_at: Mapped[datetime] = mapped_column(Time)
     last_at: Mapped[datetime] = mapped_column(Time)
     state: Mapped[bytes] = mapped_column(LargeBinary)
 

@@ -91,6 +91,11 @@ class State(Struct, array_like=True):
     seen_ms: int = 0  # the latest hit that changed anything here
 
     @property
+    def first_ms(self) -> int:
+        """The start of the latest visit; where there is none, the latest hit."""
+        return max(self.visits, key=lambda visit: visit.last_ms).started_ms if self.visits else self.seen_ms
+
+    @property
     def last_ms(self) -> int:
         """The latest activity of any visit; 0 where there is none."""
         return max((visit.last_ms for visit in self.visits), default=0)

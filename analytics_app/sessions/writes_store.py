@@ -194,14 +194,16 @@ async def _save_states(db: AsyncDriver, partition: int, folded: Folded) -> dict[
     version = new_version()
     saved = {key: Held(version, encode_state(folded.states[key])) for key in sorted(folded.states)}
     await db.execute(
-        "INSERT INTO session_states (key, version, partition, last_at, state) "
-        "SELECT k, %s, %s, l, s FROM unnest(%s::uuid[], %s::timestamptz[], %s::bytea[]) AS n (k, l, s) "
-        "ON CONFLICT (key) DO UPDATE "
-        "SET version = excluded.version, last_at = excluded.last_at, state = excluded.state",
+        "INSERT INTO session_states (key, version, partition, first_at, last_at, state) "
+        "SELECT k, %s, %s, f, l, s "
+        "FROM unnest(%s::uuid[], %s::timestamptz[], %s::timestamptz[], %s::bytea[]) AS n (k, f, l, s) "
+        "ON CONFLICT (key) DO UPDATE SET version = excluded.version, first_at = excluded.first_at, "
+        "last_at = excluded.last_at, state = excluded.state",
         (
             version,
             partition,
             list(saved),
+            [instant(folded.states[key].first_ms) for key in saved],
             [instant(folded.states[key].seen_ms) for key in saved],
             [held.state for held in saved.values()],
         ),

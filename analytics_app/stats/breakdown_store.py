@@ -1,5 +1,7 @@
-"""Breakdowns from rows."""
+"""Breakdowns: from sealed sums as far as they reach, the rest from rows."""
 
+import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +13,9 @@ from analytics_app.stats.breakdowns import After, Line, LineMetric, Sort
 from analytics_app.stats.filters import NONE, Dimension
 from analytics_app.stats.groups_store import by_dimension
 from analytics_app.stats.logic import Totals
-from analytics_app.stats.selection_store import Selection
+from analytics_app.stats.sealed_store import Sought, Tally, covered, sealed_sums, sought
+from analytics_app.stats.selection_store import Selection, none_term
+from analytics_app.stats.spans import Cover
 from analytics_app.stats.sums_store import sums
 
 _QUOTIENTS: dict[LineMetric, tuple[str, str]] = {
@@ -39,8 +43,42 @@ async def breakdown(
     """At most `limit` lines in order, and where the next page goes on; None on the last.
 
     Values that a session lacks are a line of their own, `(none)`; events without a page, a name or the property are in
-    no line of it, and a page that was not viewed is no page. Without `engagement` its sums are 0.
+    no line of it, and a page that was not viewed is no page. Without `engagement` its sums may be 0.
     """
+    wanted = sought(selection, dimension)
+    found = await covered(db, website_id, start, end, wanted) if wanted and start < end else None
+    if wanted is not None and found is not None:
+        counted = await _put_together(db, website_id, wanted, found, selection, dimension, engagement=engagement)
+        rows = await _first_of(db, counted, sort, limit + 1, after)
+    else:
+        rows = await _from_rows(
+            db, website_id, start, end, selection, dimension,
+            sort=sort, limit=limit + 1, after=after, engagement=engagement,
+        )  # fmt: skip
+    lines = [
+        Line(row["text"], Totals.of(dict(row)), int(row["time_on_page_s"]), int(row["scroll_depth"]))
+        for row in rows[:limit]
+    ]
+    last = rows[limit - 1] if len(rows) > limit else None
+    return lines, None if last is None else After(last["key"], last["text"])
+
+
+# From rows.
+
+
+async def _from_rows(
+    db: AsyncConnection,
+    website_id: int,
+    start: datetime,
+    end: datetime,
+    selection: Selection,
+    dimension: Dimension,
+    *,
+    sort: Sort,
+    limit: int,
+    after: After | None,
+    engagement: bool,
+) -> list[dict[str, Any]]:
     counted = sums(website_id, start, end, selection, by_dimension(website_id, dimension), engagement=engagement)
     terms = TermRow.__table__.alias("t")
     if dimension.kind is None:
@@ -57,14 +95,8 @@ async def breakdown(
     if after is not None:
         source = source.where(_comes_after(key, ordered, sort, after))
     direction = key.desc() if sort.descending else key.asc()
-    query = source.add_columns(value.label("text"), key.label("key")).order_by(direction, ordered).limit(limit + 1)
-    rows = (await db.execute(query)).mappings().all()
-    lines = [
-        Line(row["text"], Totals.of(dict(row)), int(row["time_on_page_s"]), int(row["scroll_depth"]))
-        for row in rows[:limit]
-    ]
-    last = rows[limit - 1] if len(rows) > limit else None
-    return lines, None if last is None else After(last["key"], last["text"])
+    query = source.add_columns(value.label("text"), key.label("key")).order_by(direction, ordered).limit(limit)
+    return [dict(row) for row in (await db.execute(query)).mappings()]
 
 
 def _key(columns: Any, metric: LineMetric) -> ColumnElement[float]:
@@ -78,3 +110,71 @@ def _comes_after(key: ColumnElement[float], value: ColumnElement[str], sort: Sor
     held = literal(after.key, Double)
     further = key < held if sort.descending else key > held
     return or_(further, and_(key == held, value > after.value))
+
+
+# From sealed sums.
+
+
+async def _put_together(
+    db: AsyncConnection,
+    website_id: int,
+    wanted: Sought,
+    found: Cover,
+    selection: Selection,
+    dimension: Dimension,
+    *,
+    engagement: bool,
+) -> dict[int, dict[str, int]]:
+    """The sums by value (the number of its term, 0 for a missing one) of what is sealed and of the gaps between."""
+    tallies = await sealed_sums(db, website_id, wanted, [(0, piece) for piece in found.pieces], by_value=True)
+    group = by_dimension(website_id, dimension)
+    for since, until in found.gaps:
+        counted = sums(website_id, since, until, selection, group, engagement=engagement, who=True)
+        for row in (await db.execute(select(counted))).mappings():
+            tallies.setdefault(row["grp"] or 0, Tally()).add_row(dict(row))
+    if dimension.of_event:
+        tallies.pop(0, None)
+    else:
+        assert dimension.kind is not None
+        called_none = (await db.execute(select(none_term(website_id, dimension.kind)))).scalar()
+        if called_none in tallies:
+            same = tallies.pop(called_none)
+            tallies.setdefault(0, Tally()).add(same.sums, same.visitors)
+    # Uniting thousands of sets holds the loop up for a while.
+    counts = await asyncio.to_thread(lambda: {value: tally.counted() for value, tally in tallies.items()})
+    if dimension.name == "page":
+        return {value: held for value, held in counts.items() if held["pageviews"]}
+    return {value: held for value, held in counts.items() if any(held.values())}
+
+
+async def _first_of(
+    db: AsyncConnection, counted: Mapping[int, Mapping[str, int]], sort: Sort, limit: int, after: After | None
+) -> list[dict[str, Any]]:
+    """The first `limit` lines of `counted` in order, behind `after`, with their texts and keys."""
+    sign = -1 if sort.descending else 1
+    keyed = sorted((sign * _key_of(held, sort.metric), value) for value, held in counted.items())
+    reached = 0
+    if after is not None:
+        keyed = [one for one in keyed if one[0] >= sign * after.key]
+        reached = sum(key == sign * after.key for key, _ in keyed)
+    if len(keyed) > limit + reached:  # texts only of what can be among the first, equal ones included
+        most = keyed[limit + reached - 1][0]
+        keyed = [one for one in keyed if one[0] <= most]
+    texts = await _texts_of(db, [value for _, value in keyed])
+    rows = [{**counted[value], "text": texts.get(value, NONE), "key": sign * key, "order": key} for key, value in keyed]
+    if after is not None:
+        place = (sign * after.key, after.value)
+        rows = [row for row in rows if (row["order"], row["text"]) > place]
+    return sorted(rows, key=lambda row: (row["order"], row["text"]))[:limit]
+
+
+def _key_of(counted: Mapping[str, int], metric: LineMetric) -> float:
+    if metric not in _QUOTIENTS:
+        return float(counted[metric])
+    part, whole = (counted[name] for name in _QUOTIENTS[metric])
+    return part / whole if whole else 0.0
+
+
+async def _texts_of(db: AsyncConnection, values: Sequence[int]) -> dict[int, str]:
+    rows = await db.execute(select(TermRow.id, TermRow.text).where(TermRow.id == func.any(list(values))))
+    return {row.id: row.text for row in rows}

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import psycopg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from analytics_app.db import AsyncDriver
 from analytics_app.stats.filters import Dimension
 from analytics_app.stats.selection_store import Condition, Selection
 from analytics_app.stats.spans import (
@@ -143,7 +143,7 @@ async def sealed_sums(
 ) -> dict[int, Tally]:
     """What the sealed `pieces` come to, by the number given with each, or by value; what is nothing is missing."""
     driver = (await db.get_raw_connection()).driver_connection
-    assert isinstance(driver, AsyncDriver)
+    assert isinstance(driver, psycopg.AsyncConnection)
     condition, values = "", []
     if wanted.values is not None:
         condition = "AND c.value <> ALL(%s::int[])" if wanted.but else "AND c.value = ANY(%s::int[])"

@@ -4,7 +4,7 @@ A piece is so many quarter hours long and begins at a multiple of its length sin
 zone begin at quarter hours.
 """
 
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
@@ -91,7 +91,7 @@ def moment(quarter: int) -> datetime:
     return _EPOCH + quarter * QUARTER
 
 
-def cover(start: datetime, end: datetime, dimension: int, sealed: Set[Piece]) -> Cover:
+def cover(start: datetime, end: datetime, dimension: int, sealed: AbstractSet[Piece]) -> Cover:
     """`[start, end)` from as few of the `sealed` pieces (days, and blocks of them) as there are for the dimension."""
     spans = spans_of(dimension)
     at, last = quarters(start - timedelta(microseconds=1)) + 1, quarters(end)
@@ -113,7 +113,7 @@ def cover(start: datetime, end: datetime, dimension: int, sealed: Set[Piece]) ->
     return Cover(pieces, gaps)
 
 
-def _longest(at: int, last: int, spans: tuple[int, ...], sealed: Set[Piece]) -> Piece | None:
+def _longest(at: int, last: int, spans: tuple[int, ...], sealed: AbstractSet[Piece]) -> Piece | None:
     for span in spans:
         if at % span == 0 and at + span <= last:
             held = Piece(span, at) if span >= DAY else block_of(at, DAY)
@@ -122,7 +122,7 @@ def _longest(at: int, last: int, spans: tuple[int, ...], sealed: Set[Piece]) -> 
     return None
 
 
-def _to_next(at: int, spans: tuple[int, ...], sealed: Set[Piece]) -> int:
+def _to_next(at: int, spans: tuple[int, ...], sealed: AbstractSet[Piece]) -> int:
     """How far it is to where a piece could begin."""
     if spans[-1] < DAY and block_of(at, DAY) in sealed:
         return 1

@@ -1,16 +1,18 @@
-"""Totals and time series. What is added up in advance is read from there; what is filtered, from rows."""
+"""Totals and time series. What is added up in advance is read from there; the rest is counted from rows."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, func, literal, or_, select
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Integer, Label, Select, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from analytics_app.stats.groups_store import WHOLE, bucket, by_time
 from analytics_app.stats.logic import Totals
 from analytics_app.stats.models import TrafficRollupRow
 from analytics_app.stats.periods import Buckets
+from analytics_app.stats.sealed_store import Tally, covered, covered_by_bucket, sealed_sums, sought
 from analytics_app.stats.selection_store import (
     EVENTS,
     EVERYTHING,
@@ -33,21 +35,36 @@ async def totals(
     """The totals of `[start, end)`, exact."""
     if start >= end:
         return Totals()
+    wanted = sought(selection)
+    found = await covered(db, website_id, start, end, wanted) if wanted else None
+    if wanted is None or found is None:
+        return Totals.of(await _totals_from_rows(db, website_id, start, end, selection))
+    sealed = await sealed_sums(db, website_id, wanted, [(1, piece) for piece in found.pieces])
+    tally = sealed.get(1, Tally())
+    for since, until in found.gaps:
+        tally.add_row(await _totals_from_rows(db, website_id, since, until, selection, who=True))
+    return Totals.of(tally.counted())
+
+
+async def _totals_from_rows(
+    db: AsyncConnection, website_id: int, start: datetime, end: datetime, selection: Selection, *, who: bool = False
+) -> dict[str, Any]:
+    """The sums of `[start, end)`, and the visitors' number or, asked for `who`, their numbers."""
     if not selection.is_everything:
-        row = (await db.execute(select(sums(website_id, start, end, selection, WHOLE)))).mappings().one_or_none()
-        return Totals.of(dict(row or {}))
+        query = select(sums(website_id, start, end, selection, WHOLE, who=who))
+        return dict((await db.execute(query)).mappings().one_or_none() or {})
     row = (await db.execute(select(_rolled_up(website_id, start, end, None)))).mappings().one_or_none()
-    return Totals.of({**(row or {}), "visitors": await visitors_between(db, website_id, start, end)})
+    visitors = select(SESSIONS.c.visitor).where(under_way(website_id, start, end)).distinct().subquery()
+    counted = func.array_agg(visitors.c.visitor, type_=ARRAY(BigInteger)) if who else func.count()
+    answer = (await db.execute(select(counted).select_from(visitors))).scalar_one()
+    return {**(row or {}), "who" if who else "visitors": answer}
 
 
 async def visitors_between(
     db: AsyncConnection, website_id: int, start: datetime, end: datetime, selection: Selection = EVERYTHING
 ) -> int:
     """How many different visitors were active in `[start, end)`: with a selected event, or a selected session."""
-    if selection.on_events:
-        return (await totals(db, website_id, start, end, selection)).visitors
-    query = select(SESSIONS.c.visitor).where(under_way(website_id, start, end), *selection.of_sessions()).distinct()
-    return int((await db.execute(select(func.count()).select_from(query.subquery()))).scalar_one())
+    return (await totals(db, website_id, start, end, selection)).visitors
 
 
 async def series(
@@ -60,24 +77,53 @@ async def series(
     """The totals of each bucket, exact; of the sums at least those `wanted`, the others may be 0."""
     if not buckets.starts:
         return []
+    numbers = range(1, len(buckets.starts) + 1)
+    asked = sought(selection)
+    found = await covered_by_bucket(db, website_id, buckets.starts, buckets.end, asked) if asked else None
+    if asked is None or found is None:
+        rows = await series_from_rows(db, website_id, buckets, selection, wanted)
+        return [Totals.of(rows.get(number, {})) for number in numbers]
+    pieces, gaps = found
+    tallies = await sealed_sums(db, website_id, asked, pieces)
+    for since, until in gaps:
+        within = [start for start in buckets.starts if since < start < until]
+        before = bisect_right(buckets.starts, since) - 1
+        part = Buckets([], [since, *within], until)
+        rows = await series_from_rows(db, website_id, part, selection, wanted, who=True)
+        for number, row in rows.items():
+            tallies.setdefault(before + number, Tally()).add_row(row)
+    return [Totals.of(tallies[number].counted() if number in tallies else {}) for number in numbers]
+
+
+async def series_from_rows(
+    db: AsyncConnection,
+    website_id: int,
+    buckets: Buckets,
+    selection: Selection,
+    wanted: frozenset[str],
+    *,
+    who: bool = False,
+) -> dict[int, dict[str, Any]]:
+    """The sums of each bucket by its number, from 1; asked for `who`, with the visitors' numbers."""
     found: dict[int, dict[str, Any]] = {}
-    for query in _series_queries(website_id, buckets, selection, wanted):
+    for query in _series_queries(website_id, buckets, selection, wanted, who=who):
         for row in (await db.execute(query)).mappings():
-            sums_ = found.setdefault(row["grp"], {})
+            held = found.setdefault(row["grp"], {})
             for name in ("visitors", *ADDITIVE):
-                sums_[name] = sums_.get(name, 0) + (row.get(name) or 0)
-    return [Totals.of(found.get(number, {})) for number in range(1, len(buckets.starts) + 1)]
+                held[name] = held.get(name, 0) + (row.get(name) or 0)
+            held["who"] = held.get("who") or row.get("who")
+    return found
 
 
 def _series_queries(
-    website_id: int, buckets: Buckets, selection: Selection, wanted: frozenset[str]
+    website_id: int, buckets: Buckets, selection: Selection, wanted: frozenset[str], *, who: bool
 ) -> list[Select[Any]]:
     start, end = buckets.starts[0], buckets.end
     if selection.on_events:
-        return [select(sums(website_id, start, end, selection, by_time(buckets.starts)))]
+        return [select(sums(website_id, start, end, selection, by_time(buckets.starts), who=who))]
     queries: list[Select[Any]] = []
     if "visitors" in wanted:
-        queries.append(_visitors_by_bucket(website_id, buckets, selection))
+        queries.append(_visitors_by_bucket(website_id, buckets, selection, who=who))
     if not wanted & frozenset(ADDITIVE):
         return queries
     if selection.is_everything and all(map(is_quarter, buckets.starts[1:])):
@@ -150,8 +196,8 @@ def _sessions_by_bucket(website_id: int, buckets: Buckets, selection: Selection)
     return _begun(website_id, buckets.starts[0], buckets.end, selection, buckets.starts)
 
 
-def _visitors_by_bucket(website_id: int, buckets: Buckets, selection: Selection) -> Select[Any]:
-    """Different visitors of each bucket; who stays over its end is also one of the next."""
+def _visitors_by_bucket(website_id: int, buckets: Buckets, selection: Selection, *, who: bool) -> Select[Any]:
+    """Different visitors of each bucket, or their numbers; who stays over its end is also one of the next."""
     start, starts = buckets.starts[0], buckets.starts
     number = func.generate_series(
         func.greatest(bucket(SESSIONS.c.started_at, starts), 1), bucket(SESSIONS.c.last_at, starts)
@@ -162,7 +208,12 @@ def _visitors_by_bucket(website_id: int, buckets: Buckets, selection: Selection)
         .distinct()
         .subquery("visitors")
     )
-    return select(visitors.c.grp, func.count().label("visitors")).group_by(visitors.c.grp)
+    counted = func.array_agg(visitors.c.visitor, type_=ARRAY(BigInteger)).label("who") if who else _number_of_rows()
+    return select(visitors.c.grp, counted).group_by(visitors.c.grp)
+
+
+def _number_of_rows() -> Label[int]:
+    return func.count().label("visitors")
 
 
 def _within_a_bucket(website_id: int, buckets: Buckets, selection: Selection) -> Select[Any]:

@@ -1,8 +1,9 @@
 """The sums behind every number, from rows: by nothing, by time, or by a dimension, of any selection.
 
 Each of these answers rows of `grp` (the group) and the columns of `SUMS`; a group may have several rows, to be
-added up. Where single events are not asked about, sessions are read instead of their events, of which there are a
-third as many: what a session counts lies in the period as a whole, unless it crosses an edge of it.
+added up. Asked for `who`, a column of that name holds the numbers of the visitors counted. Where single events are
+not asked about, sessions are read instead of their events, of which there are a third as many: what a session counts
+lies in the period as a whole, unless it crosses an edge of it.
 """
 
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     ColumnElement,
     FromClause,
@@ -19,6 +21,7 @@ from sqlalchemy import (
     and_,
     func,
     literal,
+    null,
     or_,
     select,
     union_all,
@@ -52,7 +55,14 @@ IS_PAGEVIEW = EVENTS.c.kind == int(EventKind.PAGEVIEW)
 
 
 def sums(
-    website_id: int, start: datetime, end: datetime, selection: Selection, group: Group, *, engagement: bool = False
+    website_id: int,
+    start: datetime,
+    end: datetime,
+    selection: Selection,
+    group: Group,
+    *,
+    engagement: bool = False,
+    who: bool = False,
 ) -> Subquery:
     """The sums over `[start, end)`, one row a group. `engagement`: also of time on page and scroll depth.
 
@@ -60,32 +70,35 @@ def sums(
     """
     if selection.on_events or group.of_session is None:
         arms = [
-            _events_selected(website_id, start, end, selection, group),
+            _events_selected(website_id, start, end, selection, group, who=who),
             sessions_having(website_id, start, end, selection, group),
         ]
     else:
         arms = [
-            _sessions_selected(website_id, start, end, selection, group),
+            _sessions_selected(website_id, start, end, selection, group, who=who),
             crossing(website_id, start, end, selection, group),
         ]
         if engagement:
             arms.append(_engagement(website_id, start, end, selection, group))
-    return added_up(arms)
+    return added_up(arms, who=who)
 
 
-def added_up(arms: Iterable[Select[Any]]) -> Subquery:
+def added_up(arms: Iterable[Select[Any]], *, who: bool = False) -> Subquery:
     """The rows of all `arms`, added up by group."""
     parts = union_all(*arms).subquery("parts")
-    return (
-        select(parts.c.grp, *(func.sum(parts.c[name]).cast(BigInteger).label(name) for name in SUMS))
-        .group_by(parts.c.grp)
-        .subquery("sums")
-    )
+    columns: list[Label[Any]] = [func.sum(parts.c[name]).cast(BigInteger).label(name) for name in SUMS]
+    if who:
+        columns.append(func.max(parts.c.who).label("who"))  # one arm has them
+    return select(parts.c.grp, *columns).group_by(parts.c.grp).subquery("sums")
 
 
-def arm(source: FromClause, value: ColumnElement[Any], **given: ColumnElement[Any]) -> Select[Any]:
-    """One arm: the sums that are `given`, 0 for the others."""
-    return select(value.label("grp"), *(_sum(name, given.get(name)) for name in SUMS)).select_from(source)
+def arm(
+    source: FromClause, value: ColumnElement[Any], who: ColumnElement[Any] | None = None, **given: ColumnElement[Any]
+) -> Select[Any]:
+    """One arm: the sums that are `given`, 0 for the others; the visitors counted where `who` tells their numbers."""
+    visitors = null().cast(ARRAY(BigInteger)) if who is None else func.array_agg(who, type_=ARRAY(BigInteger))
+    sums_ = (_sum(name, given.get(name)) for name in SUMS)
+    return select(value.label("grp"), *sums_, visitors.label("who")).select_from(source)
 
 
 def _sum(name: str, expression: ColumnElement[Any] | None) -> Label[Any]:
@@ -93,7 +106,7 @@ def _sum(name: str, expression: ColumnElement[Any] | None) -> Label[Any]:
 
 
 def _sessions_selected(
-    website_id: int, start: datetime, end: datetime, selection: Selection, group: Group
+    website_id: int, start: datetime, end: datetime, selection: Selection, group: Group, *, who: bool
 ) -> Select[Any]:
     """What sessions count that lie in the period as a whole, and whose visitors are in it."""
     assert group.of_session is not None
@@ -119,7 +132,8 @@ def _sessions_selected(
         name: func.sum(visitors.c[name])
         for name in ("sessions", "bounces", "duration_s", "session_pageviews", "pageviews", "events")
     }
-    return arm(visitors, visitors.c.grp, visitors=func.count(), **added).group_by(visitors.c.grp)
+    seen = visitors.c.visitor if who else None
+    return arm(visitors, visitors.c.grp, seen, visitors=func.count(), **added).group_by(visitors.c.grp)
 
 
 def crossing(website_id: int, start: datetime, end: datetime, selection: Selection, group: Group) -> Select[Any]:
@@ -163,7 +177,7 @@ def _events_of_sessions(
 
 
 def _events_selected(
-    website_id: int, start: datetime, end: datetime, selection: Selection, group: Group
+    website_id: int, start: datetime, end: datetime, selection: Selection, group: Group, *, who: bool
 ) -> Select[Any]:
     """What the selected events of the period count, and whose they are."""
     query = select(
@@ -181,7 +195,8 @@ def _events_selected(
         .subquery("visitors")
     )
     added = {name: func.sum(visitors.c[name]) for name in ("pageviews", "events", "time_on_page_s", "scroll_depth")}
-    return arm(visitors, visitors.c.grp, visitors=func.count(), **added).group_by(visitors.c.grp)
+    seen = visitors.c.visitor if who else None
+    return arm(visitors, visitors.c.grp, seen, visitors=func.count(), **added).group_by(visitors.c.grp)
 
 
 def sessions_having(website_id: int, start: datetime, end: datetime, selection: Selection, group: Group) -> Select[Any]:

@@ -29,7 +29,10 @@ def united(sets: Iterable[Visitors]) -> Visitors:
     narrow: list[BitMap] = []
     wide: list[BitMap64] = []
     for one in sets:
-        (narrow if isinstance(one, BitMap) else wide).append(one)
+        if isinstance(one, BitMap):
+            narrow.append(one)
+        else:
+            wide.append(one)
     whole = narrow[0] if len(narrow) == 1 else BitMap.union(*narrow) if narrow else BitMap()
     if not wide:
         return whole

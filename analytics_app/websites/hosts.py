@@ -1,7 +1,6 @@
 """Host names as people write them and as browsers report them."""
 
 import re
-from collections.abc import Iterable
 
 import idna
 
@@ -12,7 +11,7 @@ HOST_PATTERN = rf"^({_LABEL}(\.{_LABEL})*|\[[0-9A-Fa-f:.]{{2,45}}\])(:[1-9][0-9]
 """A host name, an IPv4 address or an IPv6 address in brackets, with or without a port; Unicode names are fine."""
 
 ALLOWED_PATTERN = HOST_PATTERN.replace("^(", r"^(\*\.)?(", 1)
-"""The same, or `*.example.com` for every host below example.com."""
+"""The same, or `*.example.com` for example.com and every host below it."""
 
 _HOST = re.compile(HOST_PATTERN[1:-1])
 _ALLOWED = re.compile(ALLOWED_PATTERN[1:-1])
@@ -30,20 +29,6 @@ def normal_allowed(text: str) -> str:
     if len(text) > MAX_HOST or not _ALLOWED.fullmatch(text):
         raise ValueError("must be a host such as example.com or *.example.com, without scheme and path")
     return _ascii(text)
-
-
-def is_allowed(host: str, allowed: Iterable[str]) -> bool:
-    """Whether hits of `host` are taken. No list at all allows every host; ports are compared only where listed."""
-    patterns = tuple(allowed)
-    if not patterns:
-        return True
-    reported = host.lower()
-    bare = reported if reported.endswith("]") else re.sub(r":\d+$", "", reported)
-    return any(_covers(pattern, reported) or _covers(pattern, bare) for pattern in patterns)
-
-
-def _covers(pattern: str, host: str) -> bool:
-    return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
 
 
 def _ascii(text: str) -> str:

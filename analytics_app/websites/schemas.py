@@ -41,7 +41,7 @@ class WebsiteSettings(Body):
     allowed_hosts: list[AllowedHost] = Field(
         default_factory=list,
         max_length=100,
-        description="Hosts whose hits are taken (`*.example.com` for all below one); empty: every host",
+        description="Hosts whose hits are taken (`*.example.com` for one and all below it); empty: every host",
     )
     events_retention_days: Annotated[int, Whole(0, 36_500)] | None = Field(
         None, description="Days events are kept; 0: for good; null: the service's setting"

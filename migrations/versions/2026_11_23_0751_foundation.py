@@ -127,6 +127,7 @@ def upgrade() -> None:
         sa.Column("key", sa.UUID(), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("partition", sa.SmallInteger(), nullable=False),
+        sa.Column("first_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("state", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_session_states")),

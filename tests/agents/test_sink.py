@@ -1,6 +1,8 @@
 """A batch and its position are one transaction: whatever happens between, a hit is stored once."""
 
 import asyncio
+import secrets
+from collections import Counter
 from contextlib import asynccontextmanager
 
 import psycopg
@@ -63,7 +65,7 @@ async def test_a_batch_after_a_rebalance_is_stored_in_order_and_once(worker, hit
 
 
 async def test_workers_that_both_hold_a_partition_store_each_hit_once(worker, hit):
-    keys = [f"{partition:032x}" for partition in range(4)]
+    keys = [secrets.token_hex(16) for _ in range(4)]
     hits = {p: [hit(at, session_key=keys[p], visitor=keys[p]) for at in range(30)] for p in range(4)}
     records = {p: worker.records(*hits[p], partition=p) for p in range(4)}
     other = Sink(worker.topic, agent.write)
@@ -102,7 +104,9 @@ async def test_a_client_that_sends_a_hit_again_counts_once_in_whatever_batch_and
     kept = hit(0, client_id=client_id)
     await worker.store(worker.records(kept, hit(1, client_id=client_id)))
     await worker.store(worker.records(hit(2, client_id=client_id)))
-    await worker.store(worker.records(hit(3, client_id=client_id, session_key="cd" * 16), partition=1), partition=1)
+    await worker.store(
+        worker.records(hit(3, client_id=client_id, session_key=secrets.token_hex(16)), partition=1), partition=1
+    )
     assert await worker.event_ids() == [kept.event_id]
     assert await worker.outcomes() == {"received": 4, "stored": 1, "duplicate": 3}
     assert await worker.differences() == []
@@ -110,12 +114,10 @@ async def test_a_client_that_sends_a_hit_again_counts_once_in_whatever_batch_and
 
 async def test_two_partitions_that_claim_the_same_clients_ids_at_once_agree(worker, hit):
     ids = [f"{number:032x}" for number in range(40)]
-    mine = [hit(0, client_id=one, session_key="a1" * 16) for one in ids]
-    theirs = [hit(0, client_id=one, session_key="b2" * 16) for one in reversed(ids)]
+    mine = [hit(0, client_id=one) for one in ids]
+    theirs = [hit(0, client_id=one, session_key=secrets.token_hex(16)) for one in reversed(ids)]
     records = [worker.records(*mine), worker.records(*theirs, partition=1)]
-    await asyncio.gather(
-        *(worker.store(records[p][first : first + 10], p) for first in (0,) for p in (0, 1)),
-    )
+    await asyncio.gather(worker.store(records[0][:10], 0), worker.store(records[1][:10], 1))
     await asyncio.gather(worker.store(records[0], 0), worker.store(records[1], 1))
     assert len(await worker.event_ids()) == 40
     assert await worker.outcomes() == {"received": 80, "stored": 40, "duplicate": 40}
@@ -392,7 +394,7 @@ async def test_every_hit_is_accounted_for(worker, hit):
         make_record(1, hit(3, website_id=gone), sequence=1),
         make_record(2, hit(3, website_id=gone), sequence=1),
         make_record(3, make_heartbeat(4, 12, session_key=worker.session_key), make_heartbeat(5, view)),
-        make_record(4, make_leave(6, session_key="00" * 16), make_leave(6, session_key=worker.session_key)),
+        make_record(4, make_leave(6, session_key=secrets.token_hex(16)), make_leave(6, session_key=worker.session_key)),
         make_record(5, make_event(7, website_id=worker.website_id, session_key=worker.session_key)),
         Record(6, b"nonsense"),
     ]
@@ -412,12 +414,7 @@ async def test_every_hit_is_accounted_for(worker, hit):
 
 async def test_outcomes_are_the_writers_and_add_up_over_batches(worker):
     async def write(db, partition, hits):
-        return Written(outcomes=_counted(hits))
-
-    def _counted(hits):
-        from collections import Counter
-
-        return Counter(stored=len(hits))
+        return Written(Counter(stored=len(hits)))
 
     sink = Sink(worker.topic, write)
     await sink.store(0, [make_record(0, make_hit(), make_hit())])

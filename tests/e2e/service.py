@@ -99,6 +99,7 @@ class Service:
         self.process.send_signal(number)
         code = self.process.wait(STOPPED_WITHIN_S)
         assert gone(running, within_s=1), "a process outlives the service"
+        assert not self.said("did not stop in time"), self.text()
         return code
 
     # What it says about itself.

@@ -48,7 +48,13 @@ async def test_the_first_pageview_is_one_click_away_and_still_there_after_a_rest
             await asyncio.sleep(0.02)
         await page.goto("about:blank")
 
-        assert service.stop(signal.SIGINT) == 0, service.text()
+        # Somebody watches the live numbers: the stop does not wait for him.
+        request = urllib.request.Request(
+            service.address + website + "/realtime/stream", headers={"Authorization": f"Bearer {token}"}
+        )
+        with urllib.request.urlopen(request, timeout=10) as stream:
+            assert stream.readline() == b"retry: 2000\n"
+            assert service.stop(signal.SIGINT) == 0, service.text()
         first_s, shown = service.ready_after_s, took
 
     with Service(tmp_path / "data", port=service.port) as service:
@@ -148,7 +154,9 @@ def test_faust_alone_runs_web_and_worker_in_one_process(service, tmp_path):
         wait_until(lambda: faust.poll() is not None or answers(f"http://127.0.0.1:{port}/health/ready"), READY_WITHIN_S)
         assert faust.poll() is None, log.read_text()
         request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/analytics/track/{website['key']}", b"", {"User-Agent": "Mozilla/5.0 Firefox/140.0"}
+            f"http://127.0.0.1:{port}/analytics/track/{website['key']}",
+            b"",
+            {"User-Agent": "Mozilla/5.0 Firefox/140.0"},
         )
         with urllib.request.urlopen(request, timeout=10) as response:
             assert response.headers["X-Analytics"] == "recorded"

@@ -59,6 +59,7 @@ class Rig:
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.told: list[str] = []
+        self.figures: list[str] = []
 
     # Running.
 

@@ -26,10 +26,10 @@ async def settle(rig: Rig, crowd: Crowd, journal: Journal) -> None:
     assert not found, told(found, journal, rig)
     never = sum(hit.event_id is None for hit in journal.hits.values())
     retried = sum(hit.attempts > 1 for hit in journal.hits.values())
-    print(
-        f"\n{journal.hits_ok} hits, {journal.heartbeats_ok} heartbeats, {journal.leaves_ok} leaves ok; {retried} hits sent "
-        f"again, {never} never answered ok, {crowd.skipped} not sent; drained after {drained_s:.1f} s, live views right "
-        f"{live_s:.1f} s later; answers {dict(journal.answers)}"
+    rig.figures.append(
+        f"{journal.hits_ok} hits, {journal.heartbeats_ok} heartbeats, {journal.leaves_ok} leaves ok; {retried} sent"
+        f" again, {never} never ok, {crowd.skipped} not sent; drained after {drained_s:.1f} s, live views right"
+        f" {live_s:.1f} s later; answers {dict(journal.answers.most_common(8))}"
     )
     assert journal.hits_ok > 100
 

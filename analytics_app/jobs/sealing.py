@@ -1,0 +1,49 @@
+"""The job that seals the sums of past days, and how one day is sealed."""
+
+from datetime import datetime, timedelta
+
+import structlog
+
+from analytics_app.db import batch_transaction, snapshot, transaction
+from analytics_app.stats import sealing_store as store
+from analytics_app.stats.spans import BLOCKS, Piece, block_of
+
+SETTLED_AFTER = timedelta(hours=2)
+"""Sessions that ran over midnight are over by then, nearly all."""
+WORTHY_EVENTS = 50_000
+WORTHY_WITHIN = timedelta(days=60)
+"""Of websites with less, rows are quick enough, and smaller than their sums."""
+
+log = structlog.get_logger(__name__)
+
+
+async def seal_past_days(now: datetime) -> None:
+    """Seal what can be sealed of every website that is worth it."""
+    async with transaction() as db:
+        websites = await store.seal_worthy(db, now, WORTHY_EVENTS, WORTHY_WITHIN)
+    for website_id in websites:
+        for day in await days_to_seal(website_id, now):
+            await seal_day(website_id, day)
+
+
+async def days_to_seal(website_id: int, now: datetime) -> list[Piece]:
+    """The days of a website that are to be sealed, the earliest first."""
+    async with transaction() as db:
+        return await store.days_to_seal(db, website_id, now, now - timedelta(days=1) - SETTLED_AFTER)
+
+
+async def seal_day(website_id: int, day: Piece) -> bool:
+    """Count a day and seal it, with the blocks it completes; False where rows of it changed meanwhile."""
+    async with batch_transaction() as db:
+        token = await store.begin(db, website_id, day)
+    async with snapshot() as counting:
+        found = await store.counted(counting, website_id, day)
+    async with batch_transaction() as db:
+        if not await store.finish(db, website_id, day, token, found):
+            log.info("a day changed while it was counted", website_id=website_id, day=day.start.date().isoformat())
+            return False
+    for span in BLOCKS:
+        async with batch_transaction() as db:
+            if not await store.seal_block(db, website_id, block_of(day.at, span)):
+                break
+    return True
