@@ -23,9 +23,10 @@ from analytics_app.realtime.logic import activity_of
 from analytics_app.records import Active, ActivityRecord, AnyHit, Hit, encode
 from analytics_app.sessions import logic, store, writes_store
 from analytics_app.sessions.logic import Folded
-from analytics_app.sessions.state import State
-from analytics_app.sessions.store import Held, instant
+from analytics_app.sessions.state import Held, State
+from analytics_app.sessions.store import instant
 from analytics_app.settings import settings
+from analytics_app.stats import sealing_store
 from analytics_app.stream.logic import Record
 from tables import sessions
 
@@ -56,6 +57,7 @@ async def write(db: AsyncDriver, partition: int, hits: Sequence[AnyHit]) -> Writ
     telling = asyncio.ensure_future(_tell(activity_of(folded)))
     try:
         held = await writes_store.write(db, partition, folded)
+        await sealing_store.unseal(db, logic.days_changed(folded))
         over = await _forget(db, partition, hits)
         await telling
     finally:

@@ -133,6 +133,13 @@ async def batch_transaction() -> AsyncIterator[AsyncDriver]:
         await db.close()
 
 
+async def driver_of(db: AsyncConnection) -> AsyncDriver:
+    """The connection of psycopg's own behind `db`, in the same transaction: for binary answers and arrays."""
+    driver = (await db.get_raw_connection()).driver_connection
+    assert isinstance(driver, psycopg.AsyncConnection)
+    return driver
+
+
 def is_away(error: BaseException) -> bool:
     """Whether `error` says that Postgres is away or overloaded, rather than that a statement is wrong."""
     if isinstance(error, DBAPIError):

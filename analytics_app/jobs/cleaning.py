@@ -2,10 +2,11 @@
 
 from datetime import datetime, timedelta
 
-from analytics_app.db import transaction
+from analytics_app.db import driver_of, transaction
 from analytics_app.jobs import store
 from analytics_app.partitions import around, make_partitions
 from analytics_app.settings import settings
+from analytics_app.stats import sealing_store
 from analytics_app.websites import definitions_store
 
 CHUNK = 2000
@@ -62,7 +63,8 @@ async def _remove_sessions(website_id: int, before: datetime | None) -> None:
     removed = CHUNK
     while removed == CHUNK:
         async with transaction() as db:
-            removed = await store.remove_sessions(db, website_id, before, CHUNK)
+            removed, days = await store.remove_sessions(db, website_id, before, CHUNK)
+            await sealing_store.unseal(await driver_of(db), {website_id: days})
 
 
 async def _chunk_of_client_ids(now: datetime) -> bool:

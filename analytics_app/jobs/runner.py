@@ -9,7 +9,7 @@ import structlog
 
 from analytics_app import clock
 from analytics_app.db import is_away, transaction
-from analytics_app.jobs import cleaning, store
+from analytics_app.jobs import cleaning, sealing, store
 from analytics_app.jobs.logic import slot_of
 
 LOOK_EVERY_S = 15.0
@@ -31,6 +31,7 @@ JOBS = (
     Job("salts", timedelta(hours=1), cleaning.old_salts),
     Job("ids", timedelta(hours=1), cleaning.old_ids),
     Job("deleted-websites", timedelta(minutes=5), cleaning.deleted_websites),
+    Job("seals", timedelta(minutes=10), sealing.seal_past_days),
     Job("retention", timedelta(hours=6), cleaning.retention),
 )
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from analytics_app.jobs.models import JobRunRow
 from analytics_app.sessions.models import ClientIdRow, TermRow, VisitorRow
-from analytics_app.stats.models import TrafficRollupRow
+from analytics_app.stats.models import SealedSumRow, SealRow, TrafficRollupRow
 from analytics_app.stream.models import WriterRow
 from analytics_app.websites.models import WebsiteRow
 
@@ -74,18 +74,22 @@ async def retentions(db: AsyncConnection) -> dict[int, int | None]:
     return {row.id: row.events_retention_days for row in rows}
 
 
-async def remove_sessions(db: AsyncConnection, website_id: int, before: datetime | None, most: int) -> int:
+async def remove_sessions(
+    db: AsyncConnection, website_id: int, before: datetime | None, most: int
+) -> tuple[int, list[int]]:
     """Delete up to `most` sessions of a website that ended before `before` (None: any), and their events.
 
-    Rollups lose what they counted of them, in rows of partition -1, so that a recount stays equal. Returns how many.
+    Rollups lose what they counted of them, in rows of partition -1, so that a recount stays equal. Returns how many,
+    and the days (numbered since 1970) they were under way on, whose seals must be taken off in this transaction.
     """
     answer = await db.execute(text(_REMOVE_SESSIONS), {"website_id": website_id, "before": before, "most": most})
-    return int(answer.scalar_one())
+    removed, days = answer.one()
+    return int(removed), days
 
 
 async def remove_rest(db: AsyncConnection, website_id: int) -> None:
     """Delete what is left of a website without sessions: rollups, visitors, terms, and the website itself."""
-    rows: tuple[Any, ...] = (TrafficRollupRow, VisitorRow, TermRow, ClientIdRow)
+    rows: tuple[Any, ...] = (TrafficRollupRow, SealedSumRow, SealRow, VisitorRow, TermRow, ClientIdRow)
     for row in rows:
         await db.execute(delete(row).where(row.website_id == website_id))
     await db.execute(text("DELETE FROM live_views WHERE website_id = :id"), {"id": website_id})
@@ -112,7 +116,7 @@ WITH gone AS (
         SELECT id, started_at FROM sessions
         WHERE website_id = :website_id AND (CAST(:before AS timestamptz) IS NULL OR last_at < :before)
         LIMIT :most)
-    RETURNING id, started_at, is_bounce, duration_s, pageviews
+    RETURNING id, started_at, last_at, is_bounce, duration_s, pageviews
 ), lost AS (
     DELETE FROM events WHERE session_id IN (SELECT id FROM gone) RETURNING at, kind
 ), sums AS (
@@ -132,5 +136,7 @@ WITH gone AS (
         duration_s = r.duration_s + excluded.duration_s,
         session_pageviews = r.session_pageviews + excluded.session_pageviews
 )
-SELECT count(*) FROM gone
+SELECT count(*), ARRAY(SELECT DISTINCT day FROM gone, generate_series(
+    floor(extract(epoch FROM started_at) / 86400)::int, floor(extract(epoch FROM last_at) / 86400)::int) AS day)
+FROM gone
 """  # noqa: S608 - our own constants

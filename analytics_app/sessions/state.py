@@ -112,6 +112,14 @@ class State(Struct, array_like=True):
         return [v for v in self.visits if v.last_ms >= horizon and website_id in (0, v.website_id)]
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A copy of a state, and the version of the row that it is a copy of."""
+
+    version: int
+    state: bytes
+
+
 class Share(NamedTuple):
     """What a session adds to the rollup of the quarter hour it started in."""
 

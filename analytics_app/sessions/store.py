@@ -2,22 +2,13 @@
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from analytics_app.db import AsyncDriver
 from analytics_app.records import AnyHit, Hit
 from analytics_app.sessions.kinds import EventKind
 from analytics_app.sessions.logic import Folded
-from analytics_app.sessions.state import State, View, decode_state
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A copy of a state, and the version of the row that it is a copy of."""
-
-    version: int
-    state: bytes
+from analytics_app.sessions.state import Held, State, View, decode_state
 
 
 def new_version() -> int:

@@ -9,8 +9,8 @@ from analytics_app.db import AsyncDriver
 from analytics_app.records import Hit
 from analytics_app.sessions.kinds import SESSION_TERMS, TermKind
 from analytics_app.sessions.logic import Change, Folded, rollup_of
-from analytics_app.sessions.state import View, Visit, encode_state
-from analytics_app.sessions.store import Held, instant, new_version
+from analytics_app.sessions.state import Held, View, Visit, encode_state
+from analytics_app.sessions.store import instant, new_version
 from analytics_app.sessions.terms import Term, number_of, number_terms
 
 _json = msgspec.json.Encoder()

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import psycopg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from analytics_app.db import driver_of
 from analytics_app.stats.filters import Dimension
 from analytics_app.stats.selection_store import Condition, Selection
 from analytics_app.stats.spans import (
@@ -142,8 +142,7 @@ async def sealed_sums(
     db: AsyncConnection, website_id: int, wanted: Sought, pieces: Sequence[tuple[int, Piece]], *, by_value: bool = False
 ) -> dict[int, Tally]:
     """What the sealed `pieces` come to, by the number given with each, or by value; what is nothing is missing."""
-    driver = (await db.get_raw_connection()).driver_connection
-    assert isinstance(driver, psycopg.AsyncConnection)
+    driver = await driver_of(db)
     condition, values = "", []
     if wanted.values is not None:
         condition = "AND c.value <> ALL(%s::int[])" if wanted.but else "AND c.value = ANY(%s::int[])"

@@ -12,15 +12,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from analytics_app.db import AsyncDriver
+from analytics_app.db import AsyncDriver, driver_of
 from analytics_app.stats.filters import DIMENSIONS
-from analytics_app.stats.groups_store import WHOLE, Group
 from analytics_app.stats.periods import Buckets
 from analytics_app.stats.sealed_store import SEALED_SUMS, Tally
-from analytics_app.stats.selection_store import EVENTS, EVERYTHING, SESSIONS
+from analytics_app.stats.selection_store import EVERYTHING
 from analytics_app.stats.spans import (
     BLOCKS,
     DAY,
@@ -34,12 +33,64 @@ from analytics_app.stats.spans import (
     spans_of,
 )
 from analytics_app.stats.store import series_from_rows
-from analytics_app.stats.sums_store import sums
-from analytics_app.stats.visitors import read, united, written
+from analytics_app.stats.visitors import read, united, visitors_of, written
 
 _LOCK = 7_203_118  # the first of the two keys of a day's advisory lock; the second is the day's number
 _PARTS = (EVERYTHING_DIMENSION, *DIMENSION_NUMBERS.values())
+_DIMENSIONS = [(number, DIMENSIONS[name]) for name, number in DIMENSION_NUMBERS.items()]
+_OF_SESSIONS = {number: dimension.column for number, dimension in _DIMENSIONS if not dimension.of_event}
+_OF_EVENTS = {number: dimension.column for number, dimension in _DIMENSIONS if dimension.of_event}
 _COLUMNS = ", ".join(("website_id", "dimension", "span", "start", "value", *SEALED_SUMS, "visitors"))
+
+
+def _values(columns: Mapping[int, str]) -> str:
+    """Each row once for every dimension: its number and the row's value of it, 0 where missing."""
+    pairs = ", ".join(f"({number}, coalesce({column}, 0))" for number, column in columns.items())
+    return f"LATERAL (VALUES {pairs}) AS d (dimension, value)"
+
+
+# The same that `sums_store` counts by one dimension, of all of them in a pass: columns as `SEALED_SUMS` has them.
+
+_BY_SESSION = f"""
+WITH seen AS MATERIALIZED (
+    SELECT session_id, count(*) FILTER (WHERE kind = 1) AS pageviews, count(*) FILTER (WHERE kind <> 1) AS events,
+        sum(time_on_page_s) FILTER (WHERE kind = 1) AS time_s, sum(scroll_depth) FILTER (WHERE kind = 1) AS scroll
+    FROM events WHERE website_id = %(website_id)s AND at >= %(start)s AND at < %(end)s GROUP BY session_id
+), under_way AS MATERIALIZED (
+    SELECT s.*, seen.pageviews AS seen_pageviews, seen.events AS seen_events, seen.time_s, seen.scroll,
+        started_at >= %(start)s AS begun
+    FROM sessions s LEFT JOIN seen ON seen.session_id = s.id
+    WHERE website_id = %(website_id)s AND started_at >= %(start)s - interval '24 hours' AND started_at < %(end)s
+        AND last_at >= %(start)s
+)
+SELECT d.dimension, d.value, array_agg(u.visitor), sum(seen_pageviews)::bigint, sum(seen_events)::bigint,
+    count(*) FILTER (WHERE begun), count(*) FILTER (WHERE begun AND is_bounce),
+    sum(duration_s) FILTER (WHERE begun)::bigint, sum(pageviews) FILTER (WHERE begun)::bigint,
+    sum(time_s)::bigint, sum(scroll)::bigint
+FROM under_way u, {_values({EVERYTHING_DIMENSION: "0", **_OF_SESSIONS})}
+GROUP BY d.dimension, d.value
+"""  # noqa: S608 - our own names
+
+_BY_EVENT = f"""
+SELECT d.dimension, d.value, array_agg(e.visitor), count(*) FILTER (WHERE kind = 1), count(*) FILTER (WHERE kind <> 1),
+    0::bigint, 0::bigint, 0::bigint, 0::bigint, sum(time_on_page_s) FILTER (WHERE kind = 1)::bigint,
+    sum(scroll_depth) FILTER (WHERE kind = 1)::bigint
+FROM events e, {_values(_OF_EVENTS)}
+WHERE website_id = %(website_id)s AND at >= %(start)s AND at < %(end)s
+GROUP BY d.dimension, d.value
+"""  # noqa: S608 - our own names
+
+_SESSIONS_HAVING = f"""
+WITH holding AS MATERIALIZED (
+    SELECT DISTINCT e.session_id, d.dimension, d.value FROM events e, {_values(_OF_EVENTS)}
+    WHERE website_id = %(website_id)s AND at >= %(start)s AND at < %(end)s + interval '24 hours'
+)
+SELECT h.dimension, h.value, NULL::bigint[], 0::bigint, 0::bigint, count(*), count(*) FILTER (WHERE is_bounce),
+    sum(duration_s)::bigint, sum(pageviews)::bigint, 0::bigint, 0::bigint
+FROM sessions s JOIN holding h ON h.session_id = s.id
+WHERE s.website_id = %(website_id)s AND started_at >= %(start)s AND started_at < %(end)s
+GROUP BY h.dimension, h.value
+"""  # noqa: S608 - our own names
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +160,6 @@ async def _drop(db: AsyncDriver, website_id: int, at: int) -> None:
     )
 
 
-async def forget(db: AsyncConnection, website_id: int) -> None:
-    """Delete every seal of a website."""
-    for table in ("sealed_sums", "seals"):
-        await db.execute(text(f"DELETE FROM {table} WHERE website_id = :id"), {"id": website_id})  # noqa: S608 - ours
-
-
 # Sealing a day.
 
 
@@ -134,38 +179,28 @@ async def begin(db: AsyncDriver, website_id: int, day: Piece) -> int:
 
 async def counted(db: AsyncConnection, website_id: int, day: Piece) -> list[Sum]:
     """Every sum of a day, from its rows. `db` must be one snapshot (`db.snapshot()`), begun after `begin` committed."""
-    end = day.start + timedelta(days=1)
-    found = [Sum(EVERYTHING_DIMENSION, day, 0, tally) for tally in (await _by(db, website_id, day, WHOLE)).values()]
-    if not found:
-        return []
-    found += await _parts_of_the_day(db, website_id, day, end)
-    for name, number in DIMENSION_NUMBERS.items():
-        dimension = DIMENSIONS[name]
-        column = (EVENTS if dimension.of_event else SESSIONS).c[dimension.column]
-        group = Group(column, None if dimension.of_event else column)
-        tallies = await _by(db, website_id, day, group)
-        found += [Sum(number, day, value or 0, tally) for value, tally in tallies.items()]
-    return found
+    driver = await driver_of(db)
+    given = {"website_id": website_id, "start": day.start, "end": day.start + timedelta(days=1)}
+    found: dict[tuple[int, int], Tally] = {}
+    async with driver.cursor(binary=True) as cursor:
+        for query in (_BY_SESSION, _BY_EVENT, _SESSIONS_HAVING):
+            await cursor.execute(query, given)
+            for dimension, value, who, *sums in await cursor.fetchall():
+                tally = found.setdefault((dimension, value), Tally())
+                tally.add(dict(zip(SEALED_SUMS, sums, strict=True)), [visitors_of(who)] if who else ())
+    parts = await _parts_of_the_day(db, website_id, day) if found else []
+    return parts + [Sum(dimension, day, value, tally) for (dimension, value), tally in found.items()]
 
 
-async def _by(db: AsyncConnection, website_id: int, day: Piece, group: Group) -> dict[int | None, Tally]:
-    query = sums(website_id, day.start, day.start + timedelta(days=1), EVERYTHING, group, engagement=True, who=True)
-    tallies: dict[int | None, Tally] = {}
-    for row in (await db.execute(select(query))).mappings():
-        tallies[row["grp"]] = Tally()
-        tallies[row["grp"]].add_row(dict(row))
-    return tallies
-
-
-async def _parts_of_the_day(db: AsyncConnection, website_id: int, day: Piece, end: datetime) -> list[Sum]:
+async def _parts_of_the_day(db: AsyncConnection, website_id: int, day: Piece) -> list[Sum]:
     """Everything, by the hour and by the quarter hour."""
+    end = day.start + timedelta(days=1)
     buckets = Buckets([], [Piece(1, day.at + number).start for number in range(DAY)], end)
     everything = frozenset({"visitors", *SEALED_SUMS})
+    rows = await series_from_rows(db, website_id, buckets, EVERYTHING, everything, who=True)
     hours: dict[int, Tally] = {}
     found = []
-    for number, row in sorted(
-        (await series_from_rows(db, website_id, buckets, EVERYTHING, everything, who=True)).items()
-    ):
+    for number, row in sorted(rows.items()):
         tally = Tally()
         tally.add_row(row)
         found.append(Sum(EVERYTHING_DIMENSION, Piece(1, day.at + number - 1), 0, tally))
@@ -276,7 +311,8 @@ async def seal_worthy(db: AsyncConnection, before: datetime, events: int, within
 
 _DAYS_TO_SEAL = text("""
 WITH bounds AS (
-    SELECT date_bin('1 day', (SELECT min(bucket) FROM traffic_rollups WHERE website_id = :website_id), 'epoch') AS begun,
+    SELECT (SELECT date_bin('1 day', min(bucket), 'epoch')
+            FROM traffic_rollups WHERE website_id = :website_id) AS begun,
         (SELECT min(start) FROM seals WHERE website_id = :website_id AND span = :day) AS sealed_from,
         (SELECT max(start) FROM seals WHERE website_id = :website_id AND span = :day) AS sealed_to
 )

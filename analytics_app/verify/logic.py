@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Check = Literal["rollups", "sessions", "events", "visitors", "terms", "states", "outcomes"]
+Check = Literal["rollups", "sessions", "events", "visitors", "terms", "seals", "states", "outcomes"]
 
 CHECKS: dict[Check, str] = {
     "rollups": "quarter-hour sums against a recount of events and sessions",
@@ -11,6 +11,7 @@ CHECKS: dict[Check, str] = {
     "events": "events against the sessions they belong to",
     "visitors": "visitors that rows name",
     "terms": "texts that rows name",
+    "seals": "sealed sums of past days against a recount",
     "states": "live sessions against their rows",
     "outcomes": "hits received against what became of them",
 }

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from analytics_app.sessions.kinds import SESSION_TERMS
 from analytics_app.sessions.state import Visit, decode_state
+from analytics_app.verify import seals_store
 from analytics_app.verify.logic import Check, Difference
 
 MOST = 1_000
@@ -134,7 +135,7 @@ async def recount(
     """
     every = website_ids is None
     websites = await _websites(db) if website_ids is None else sorted(website_ids)
-    steps = len(websites) * len(OF_A_WEBSITE) + 2
+    steps = len(websites) * (len(OF_A_WEBSITE) + 1) + 2
     found: list[Difference] = []
     done = 0
     for website_id in websites:
@@ -146,6 +147,10 @@ async def recount(
             done += 1
             if told:
                 told(check, done, steps)
+        found += await seals_store.differences(db, website_id, MOST)
+        done += 1
+        if told:
+            told("seals", done, steps)
     found += await _of_states(db, set(websites))
     if told:
         told("states", done + 1, steps)

@@ -12,8 +12,8 @@ from agents import sessions as agent
 from analytics_app.records import Active
 from analytics_app.sessions import state as states
 from analytics_app.sessions import store
-from analytics_app.sessions.state import decode_state, encode_state
-from analytics_app.sessions.store import Held, instant
+from analytics_app.sessions.state import Held, decode_state, encode_state
+from analytics_app.sessions.store import instant
 from tests.factories import (
     DAY,
     HOUR,

@@ -187,7 +187,7 @@ async def test_a_browser_without_scripts_is_counted_by_the_pixel(browser, site, 
     context = await browser.new_context(user_agent=DESKTOP, java_script_enabled=False)
     page = await context.new_page()
     pixel = f"{service.address}/analytics/pixel?key={website['pixel_key']}&p=/plain&t=Plain"
-    async with page.expect_response("**/analytics/pixel?*") as answer:
+    async with page.expect_response(lambda response: "/analytics/pixel?" in response.url) as answer:
         await page.goto(site.page("/plain", f'<noscript><img src="{pixel}" alt=""></noscript>'))
     assert (await answer.value).headers["x-analytics"] == "recorded"
     [view], [session] = await stored()

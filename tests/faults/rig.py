@@ -19,6 +19,9 @@ import psycopg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from analytics_app.embedded import state
+from analytics_app.embedded.layout import Layout
+
 TOKEN = "faults-admin-token"
 PARTITIONS = 4
 STARTED_WITHIN_S = 180.0
@@ -107,16 +110,15 @@ class Rig:
         )
 
     def pids(self, role: str) -> list[int]:
-        """The processes of a role, as `analytics ps --json` tells them."""
-        listed = json.loads(self.run("ps", "--json").stdout or "[]")
-        return [one["pid"] for one in listed if one["role"] == role]
+        """The processes of a role, as `analytics ps` tells them."""
+        return [one.pid for one in state.living(Layout(self.data_dir)) if one.role == role]
 
     # Hurting.
 
     async def signal(self, role: str, number: signal.Signals, which: int = 0, within_s: float = 30.0) -> int:
         """Send a signal to a process of `role`; waits for one to be there. Returns its id."""
         until = time.monotonic() + within_s
-        while not (pids := await asyncio.to_thread(self.pids, role)):
+        while not (pids := self.pids(role)):
             if time.monotonic() > until:
                 raise AssertionError(f"there is no {role} process")
             await asyncio.sleep(0.2)
@@ -203,7 +205,7 @@ class Rig:
         await producer.start()
         try:
             return [
-                (await producer.send_and_wait(topic or self.hits_topic, value, partition=partition)).offset
+                (await producer.send_and_wait(topic or self.hits_topic, value, b"key", partition)).offset
                 for value in values
             ]
         finally:

@@ -83,7 +83,7 @@ async def paths(rig: Rig, website_id: int) -> list[str]:
 
 
 async def assert_nothing_else_is_wrong(rig: Rig, workers: list[int]) -> None:
-    assert await asyncio.to_thread(rig.pids, "worker") == workers, "a worker ended"
+    assert rig.pids("worker") == workers, "a worker ended"
     verified = await asyncio.to_thread(rig.run, "verify")
     assert verified.returncode == 0, (verified.stdout + verified.stderr).splitlines()[:SHOWN]
 
@@ -92,7 +92,7 @@ async def assert_nothing_else_is_wrong(rig: Rig, workers: list[int]) -> None:
 async def workers(rig: Rig) -> list[int]:
     """The workers' process ids, once they are settled."""
     await rig.drained()
-    return await asyncio.to_thread(rig.pids, "worker")
+    return rig.pids("worker")
 
 
 async def test_a_bad_hit_is_set_aside_and_the_good_ones_of_its_record_are_stored(rig: Rig, workers: list[int]) -> None:

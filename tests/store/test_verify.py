@@ -116,5 +116,5 @@ async def test_every_step_is_told(db, traffic):
         website_ids=[WEBSITE],
         told=lambda check, done, steps: told.append((check, done, steps)),
     )
-    assert [done for _, done, _ in told] == list(range(1, 8))
-    assert {steps for _, _, steps in told} == {7}
+    assert [done for _, done, _ in told] == list(range(1, 9))
+    assert {steps for _, _, steps in told} == {8}

@@ -1,0 +1,199 @@
+"""Sealed or not, every number is the same; and a change of rows takes the seal off."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import psycopg
+import pytest
+from sqlalchemy import text
+
+from analytics_app.db import driver_of
+from analytics_app.jobs.store import remove_sessions
+from analytics_app.stats import sealing_store, store
+from analytics_app.stats.breakdown_store import breakdown
+from analytics_app.stats.breakdowns import LINE_METRICS, Sort
+from analytics_app.stats.filters import DIMENSIONS, dimension_named, parse_filter
+from analytics_app.stats.periods import Period, buckets_of
+from analytics_app.stats.sealed_store import sealed_pieces
+from analytics_app.stats.selection_store import selection_of
+from analytics_app.stats.spans import BLOCKS, DAY, Piece, block_of, quarters
+from analytics_app.verify.seals_store import differences
+from tests.store.test_stats_store import FILTERS
+from tests.traffic import load, make_traffic, utc
+
+WEBSITE = 31
+START, END = utc("2026-03-01"), utc("2026-04-05")
+ZONES = ("UTC", "Asia/Kathmandu", "America/St_Johns", "Europe/London")
+
+
+@pytest.fixture(scope="session")
+def traffic(store_url):
+    made = make_traffic(5, sessions=1500, start=START, end=END, website_id=WEBSITE, visitors=300)
+    with psycopg.connect(store_url) as driver:
+        load(driver, made)
+    with psycopg.connect(store_url, autocommit=True) as driver:
+        driver.execute("ANALYZE")
+    return made
+
+
+def day_of(at):
+    return block_of(quarters(at), DAY)
+
+
+async def seal(db, day, *, meanwhile=None):
+    """What the job does, in the one transaction of a test."""
+    driver = await driver_of(db)
+    token = await sealing_store.begin(driver, WEBSITE, day)
+    found = await sealing_store.counted(db, WEBSITE, day)
+    if meanwhile:
+        await meanwhile()
+    done = await sealing_store.finish(driver, WEBSITE, day, token, found)
+    for span in BLOCKS:
+        if not (done and await sealing_store.seal_block(driver, WEBSITE, block_of(day.at, span))):
+            break
+    return done
+
+
+async def seal_some(db, rng, share):
+    days = [day_of(START + timedelta(days=n)) for n in range((END - START).days + 2)]
+    first = rng.randrange(8)
+    for number, day in enumerate(days):
+        if share == 1 or (number >= first and rng.random() < share):
+            await seal(db, day)
+
+
+async def everything_asked(db, rng):
+    """Answers of all kinds to questions drawn by `rng`."""
+    answers = []
+    for _ in range(12):
+        since = START + timedelta(seconds=rng.randrange(20 * 86400))
+        if rng.random() < 0.5:
+            since = since.replace(minute=rng.choice((0, 15, 45)), second=0)
+        start, end = since, since + timedelta(hours=rng.randrange(1, 24 * 20), seconds=rng.choice((0, 0, 1, 17)))
+        if rng.random() < 0.3:
+            start, end = START - timedelta(days=3), END + timedelta(days=3)
+        filters = rng.choice([[], *FILTERS])
+        selection = await selection_of(db, WEBSITE, map(parse_filter, filters), [(start, end)])
+        answers.append((filters, start, end, await store.totals(db, WEBSITE, start, end, selection)))
+        zone, interval = ZoneInfo(rng.choice(ZONES)), rng.choice(("hour", "day", "week", "month"))
+        buckets = buckets_of(Period(start, end, zone), interval)
+        answers.append((zone, interval, await store.series(db, WEBSITE, buckets, selection)))
+        name = rng.choice([*DIMENSIONS, "property:plan"])
+        sort = Sort(rng.choice(LINE_METRICS), rng.random() < 0.5)
+        for chosen in ([], filters, [f"{name}:contains:a"], [f"{name}:is_not:/"]):
+            selection = await selection_of(db, WEBSITE, map(parse_filter, chosen), [(start, end)])
+            after, pages = None, 0
+            while pages < 4:
+                lines, after = await breakdown(
+                    db, WEBSITE, start, end, selection, dimension_named(name), sort=sort, limit=7, after=after
+                )
+                answers.append((name, chosen, sort, start, end, lines, after))
+                pages += 1
+                if after is None:
+                    break
+    return answers
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_answers_do_not_depend_on_what_is_sealed(db, traffic, seed):
+    from_rows = await everything_asked(db, random.Random(seed))
+    await seal_some(db, random.Random(seed), (1, 0.9, 0.5, 1, 0.97, 0.8)[seed])
+    sealed = await everything_asked(db, random.Random(seed))
+    for one, other in zip(from_rows, sealed, strict=True):
+        assert one == other
+    assert await differences(db, WEBSITE, 100) == []
+
+
+async def test_whole_blocks_of_days_are_sealed_as_one(db, traffic):
+    await seal_some(db, random.Random(0), 1)
+    spans = {piece.span for piece in await sealed_pieces(db, WEBSITE, START, END)}
+    assert spans == {DAY, 4 * DAY, 16 * DAY}
+
+
+async def test_a_change_takes_off_the_seal_of_its_day_and_of_the_blocks_around_it(db, traffic):
+    await seal_some(db, random.Random(0), 1)
+    before = await sealed_pieces(db, WEBSITE, START, END)
+    day = day_of(utc("2026-03-14T23:10"))
+    assert await sealing_store.unseal(await driver_of(db), {WEBSITE: [day.at // DAY]}) == 1
+    gone = before - await sealed_pieces(db, WEBSITE, START, END)
+    assert gone == {day, block_of(day.at, 4 * DAY), block_of(day.at, 16 * DAY)}
+    left = await db.execute(
+        text("SELECT count(*) FROM sealed_sums WHERE website_id = :w AND start = :d AND span <= 96"),
+        {"w": WEBSITE, "d": day.start},
+    )
+    assert left.scalar_one() == 0
+    assert await seal(db, day)
+    assert await sealed_pieces(db, WEBSITE, START, END) == before
+    assert await differences(db, WEBSITE, 100) == []
+
+
+async def test_a_day_that_changed_while_it_was_counted_is_not_sealed(db, traffic):
+    day = day_of(utc("2026-03-14"))
+
+    async def late_hit():
+        await sealing_store.unseal(await driver_of(db), {WEBSITE: [day.at // DAY]})
+
+    assert not await seal(db, day, meanwhile=late_hit)
+    assert await sealed_pieces(db, WEBSITE, START, END) == frozenset()
+
+
+async def test_a_day_counted_twice_at_once_is_sealed_by_the_later(db, traffic):
+    day = day_of(utc("2026-03-14"))
+
+    async def another():
+        await sealing_store.begin(await driver_of(db), WEBSITE, day)
+
+    assert not await seal(db, day, meanwhile=another)
+
+
+async def test_sessions_that_are_removed_leave_no_sealed_day_behind(db, traffic):
+    await seal_some(db, random.Random(0), 1)
+    removed, days = await remove_sessions(db, WEBSITE, utc("2026-03-10T12:00"), 100_000)
+    assert removed
+    await sealing_store.unseal(await driver_of(db), {WEBSITE: days})
+    assert await differences(db, WEBSITE, 100) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ("UPDATE sealed_sums SET pageviews = pageviews + 1 WHERE website_id = 31 AND span = 96", "pageviews"),
+        ("UPDATE sealed_sums SET scroll_depth = 0 WHERE website_id = 31 AND span = 384", "scroll_depth"),
+        ("DELETE FROM sealed_sums WHERE website_id = 31 AND span = 1", "visitors"),
+        ("DELETE FROM sealed_sums WHERE website_id = 31 AND dimension = 15", "sessions"),
+        ("UPDATE events SET path = NULL WHERE website_id = 31 AND id % 50 = 0", "pageviews"),
+        ("UPDATE sessions SET visitor = visitor + 5000 WHERE website_id = 31 AND id % 50 = 0", "visitors"),
+    ],
+)
+async def test_what_is_sealed_and_not_as_its_rows_is_found(db, traffic, change, field):
+    await seal_some(db, random.Random(0), 1)
+    await db.execute(text(change))
+    assert field in {one.field for one in await differences(db, WEBSITE, 100_000)}
+
+
+async def test_days_are_due_when_they_are_over_and_changed_ones_when_they_have_rested(db, traffic):
+    async def due(now, until):
+        return [piece.start for piece in await sealing_store.days_to_seal(db, WEBSITE, now, until)]
+
+    until = START + timedelta(days=3, hours=5)
+    assert await due(until, until) == [START + timedelta(days=n) for n in range(4)]
+    middle = day_of(START + timedelta(days=1))
+    await seal(db, middle)
+    assert middle.start not in await due(until, until)
+    assert await due(until, until) == [START + timedelta(days=n) for n in (0, 2, 3)]
+
+    await sealing_store.unseal(await driver_of(db), {WEBSITE: [middle.at // DAY]})
+    ended = middle.start + timedelta(days=1)
+    for changed, rested in (
+        (ended + timedelta(hours=3), ended + timedelta(hours=6)),
+        (ended + timedelta(hours=20), ended + timedelta(hours=26)),
+        (ended + timedelta(days=9), ended + timedelta(days=9, minutes=10)),
+    ):
+        await db.execute(text("UPDATE seals SET changed_at = :at WHERE website_id = 31 AND span = 96"), {"at": changed})
+        assert middle.start not in await due(rested - timedelta(seconds=1), ended)
+        assert middle.start in await due(rested, ended)
+
+
+async def test_a_piece_of_the_calendar_begins_where_utc_days_do():
+    assert day_of(datetime(2026, 3, 14, 23, 59, 59, tzinfo=UTC)) == Piece(DAY, quarters(utc("2026-03-14")))
