@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
+from aiokafka.errors import KafkaError
 from faust.streams import _current_event  # a table write asks it which partition it belongs to
 from faust.types import TP, EventT, StreamT
 from mode.supervisors import CrashingSupervisor
@@ -95,18 +96,23 @@ def _repeats(hit: AnyHit, repeats: dict[int, int]) -> bool:
 async def _tell(seen: dict[int, list[Active]]) -> None:
     """Tell the realtime agent who was seen; returns once Kafka has it.
 
-    Raises TimeoutError where it does not take it in time; told twice, it makes no difference.
+    Raises `KafkaError` or TimeoutError where it does not take it, whatever the reason: no hit is to blame for a producer
+    that is away, or was stopped while this process ends. Told twice, it makes no difference.
     """
-    sent = [
-        await topics.activity.send(
-            key=b"%d" % website_id,
-            value=encode(ActivityRecord(website_id, active)),
-            partition=website_id % settings().partitions,
-        )
-        for website_id, active in seen.items()
-    ]
-    if sent:
-        await asyncio.wait_for(asyncio.gather(*sent), TOLD_WITHIN_S)
+    values = {website_id: encode(ActivityRecord(website_id, active)) for website_id, active in seen.items()}
+    try:
+        async with asyncio.timeout(TOLD_WITHIN_S):
+            sent = [
+                await topics.activity.send(
+                    key=b"%d" % website_id, value=value, partition=website_id % settings().partitions
+                )
+                for website_id, value in values.items()
+            ]
+            await asyncio.gather(*sent)
+    except (KafkaError, TimeoutError):
+        raise
+    except Exception as error:
+        raise KafkaError(f"who was seen cannot be told: {error!r}") from error
 
 
 _batches: Counter[int] = Counter()

@@ -30,6 +30,11 @@ GAPS = Counter("analytics_stream_gaps", "Records found missing between the posit
 STREAM = Gauge(
     "analytics_stream_hits", "Hits of all partitions by how they ended, as Postgres counts them", ["outcome"]
 )
+ALL_EDGES = Gauge(
+    "analytics_all_edges_hits", "Hits all web processes answered, as Postgres counts them, a second late", ["outcome"]
+)
+FAILED_WAITING = Gauge("analytics_failed_records_waiting", "Failed records neither replayed nor discarded")
+LOSSES = Gauge("analytics_stream_losses", "Stretches of records that were gone before they were stored")
 LAG = Gauge("analytics_stream_lag_records", "Records in the log that are not stored yet", ["topic", "partition"])
 
 _unwritten: Tally[str] = Tally()

@@ -1,7 +1,6 @@
 """From a tracking request to a hit that Kafka has: what every tracking endpoint does."""
 
 import asyncio
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
@@ -31,6 +30,7 @@ from web.limits import LIMITS
 
 LATE = timedelta(hours=24)
 AHEAD = timedelta(minutes=5)
+REPORTED_HEADERS = ("DNT", "Sec-GPC", "Accept-Language")
 RUNNING_READ_EVERY_S = 5.0
 
 log = structlog.get_logger(__name__)
@@ -137,9 +137,7 @@ async def _reported(
     if not now - LATE <= at <= now + AHEAD:
         raise Invalid(details=[FaultyField("timestamp", "must be at most 24 hours ago, and not in the future")])
     # Of a request that is reported, nothing of the reporting server's own must be taken for the visitor's.
-    headers: Mapping[str, str] = {
-        k: v for k, v in request.headers.items() if k in ("DNT", "Sec-GPC", "Accept-Language")
-    }
+    headers = {name: request.headers[name] for name in REPORTED_HEADERS if name in request.headers}
     return Sender(body.ip or sender.address, body.user_agent or sender.user_agent, headers), min(at, now)
 
 

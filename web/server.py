@@ -27,7 +27,8 @@ class Handler(RequestHandler):
         if status < 500:
             error: AnalyticsError = Invalid("This is not a request that can be read")
         else:
-            super().handle_error(request, status, exc, message)  # tells the log
+            if not isinstance(exc, ConnectionError):  # the caller is gone: nobody's fault, and nobody to be told
+                super().handle_error(request, status, exc, message)  # tells the log
             error = AnalyticsError()
         name = new_request_id()
         answer = rendered(error, name)

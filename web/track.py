@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 DAY_S = 86_400
+MAX_FORM_FIELDS = 100
 SHORT_NAMES = {"p": "path", "t": "title", "r": "referrer"}
 ERRORS = (NotFound, Forbidden, RateLimited, Unavailable)
 IMAGE = {"type": "string", "format": "binary", "description": "A transparent GIF of one pixel"}
@@ -188,7 +189,10 @@ def _is_form(request: Request) -> bool:
 
 
 def _form(sent: bytes) -> dict[str, Any]:
-    return dict(parse_qsl(sent.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=100))
+    try:
+        return dict(parse_qsl(sent.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS))
+    except ValueError:
+        raise Invalid(details=[FaultyField("", f"a form has at most {MAX_FORM_FIELDS} fields")]) from None
 
 
 def _lenient(values: dict[str, Any], request: Request) -> dict[str, Any]:
