@@ -96,8 +96,8 @@ def _repeats(hit: AnyHit, repeats: dict[int, int]) -> bool:
 async def _tell(seen: dict[int, list[Active]]) -> None:
     """Tell the realtime agent who was seen; returns once Kafka has it.
 
-    Raises `KafkaError` or TimeoutError where it does not take it, whatever the reason: no hit is to blame for a producer
-    that is away, or was stopped while this process ends. Told twice, it makes no difference.
+    Raises `KafkaError` or TimeoutError where it does not take it, whatever the reason: no hit is to blame for a
+    producer that is away, or was stopped while this process ends. Told twice, it makes no difference.
     """
     values = {website_id: encode(ActivityRecord(website_id, active)) for website_id, active in seen.items()}
     try:

@@ -130,7 +130,7 @@ def topics(data_dir: DataDir = None) -> None:
     _settings(data_dir)
     import asyncio  # noqa: PLC0415 - loaded when it is needed
 
-    from analytics_app import topics as command  # noqa: PLC0415 - loaded when it is needed
+    from analytics_app.stream import plans as command  # noqa: PLC0415 - loaded when it is needed
 
     made = asyncio.run(command.ensure_topics())
     typer.echo("\n".join(f"made {name}" for name in made) or "every topic is there")

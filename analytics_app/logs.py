@@ -49,8 +49,14 @@ def config(settings: Settings, stream: TextIO | TextIOBase | None = None) -> dic
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_ending(settings, stream)],
             }
         },
+        "filters": {"unread": {"()": Unread}},
         "handlers": {
-            "out": {"class": "logging.StreamHandler", "stream": stream or sys.stdout, "formatter": "line"},
+            "out": {
+                "class": "logging.StreamHandler",
+                "stream": stream or sys.stdout,
+                "formatter": "line",
+                "filters": ["unread"],
+            },
         },
         "root": {"level": level, "handlers": ["out"]},
         "loggers": {
@@ -58,6 +64,18 @@ def config(settings: Settings, stream: TextIO | TextIOBase | None = None) -> dic
             "sqlalchemy": {"level": "WARNING"},  # its info is every statement with its values
         },
     }
+
+
+class Unread(logging.Filter):
+    """Keeps out what asyncio says of records for a table's changelog that Kafka did not take, ten lines for each.
+
+    Faust does not look at how they ended; the producer has told of Kafka's absence by then. A copy that the changelog
+    lacks is noticed by its version.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is shown."""
+        return not (record.name == "asyncio" and record.getMessage().startswith("FutureMessage exception was never"))
 
 
 def _shared(settings: Settings) -> list[Processor]:

@@ -13,6 +13,7 @@ from analytics_app.db import transaction
 from analytics_app.installation import store
 from analytics_app.secret import secret
 from analytics_app.settings import settings
+from analytics_app.stream import plans
 
 FINGERPRINT = "secret"
 
@@ -23,11 +24,9 @@ class NotPrepared(RuntimeError):
 
 async def check() -> None:
     """Return where this process may start. Raises `NotPrepared`, or what Kafka and Postgres raise when away."""
-    from analytics_app import topics  # noqa: PLC0415 - it imports the app, which imports this
-
     try:
-        missing = await topics.missing_topics()
-    except topics.TopicMismatch as error:
+        missing = await plans.missing_topics()
+    except plans.TopicMismatch as error:
         raise NotPrepared(str(error)) from None
     if missing:
         raise NotPrepared(f"topics are missing: {', '.join(missing)}. Run `analytics topics`")

@@ -12,17 +12,18 @@ import orjson
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from analytics_app import bootstrap, db, logs, migrate, topics
+from analytics_app import bootstrap, db, logs, migrate
 from analytics_app.embedded.endpoints import resolve
 from analytics_app.settings import settings
+from analytics_app.stream import plans
 
 
 async def _prepare() -> bytes:
     try:
-        await topics.ensure_topics()
+        await plans.ensure_topics()
         await _coordinator()
         return orjson.dumps(asdict(await bootstrap.first_website_and_token()))
-    except topics.TopicMismatch as error:
+    except plans.TopicMismatch as error:
         return orjson.dumps({"error": str(error)})
     finally:
         await db.dispose()

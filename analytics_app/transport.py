@@ -5,13 +5,14 @@ Kafka's committed offset is only a figure. Topics whose agents keep no rows are 
 
 import asyncio
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
+from typing import Any
 
 import psycopg
 import structlog
 from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP
+from faust.types import TP, Message
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from analytics_app import clock, figures
@@ -25,50 +26,90 @@ from analytics_app.stream.store import Position
 from analytics_app.watchdog import WATCHDOG
 
 ASK_WITHIN_S = 5.0
+AWAY = (psycopg.OperationalError, KafkaError, TimeoutError)
 
 log = structlog.get_logger(__name__)
 
 
 class Consumer(driver.Consumer):
-    """A consumer that starts where Postgres says."""
+    """A consumer that starts where Postgres says, and hands on every record from there in order.
+
+    Faust alone does not: while a seek is under way it goes on to hand over what was fetched before, and when that is
+    through, it notes its offset as read and drops what the seek brings again. A worker that waits for Postgres during a
+    rebalance met a gap that way each time. So which record is due next is kept here, by partition: set by a seek,
+    forgotten in a rebalance, and only that record passes.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._due: dict[TP, int] = {}
+        self._one_seek = asyncio.Lock()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Hand on nothing of ours until the next seek: what waits for the agents is being thrown away."""
+        self._due.clear()
+        await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """The same: a seek follows."""
+        self._due.clear()
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 - Faust's signature
+        """Records as they come; of our topics each once and in order from where the last seek went."""
+        ours = {*stored_topics(), *live_topics()}
+        async for tp, message in super().getmany(timeout):
+            if tp.topic in ours:
+                if message.offset != self._due.get(tp):
+                    continue
+                self._due[tp] = message.offset + 1
+                self._read_offset[tp] = None  # whether it was read before is decided here
+            yield tp, message
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek to Postgres' positions, and for live topics to a moment ago; returns where each partition starts.
 
-        A process that cannot find out in time ends: a seek that hangs or raises would end Faust's recovery for good.
+        It is tried again for a while where Postgres or Kafka does not answer. A process that cannot find out in time
+        ends: a seek that hangs or raises would end Faust's recovery for good.
         """
-        offsets = dict(await super().seek_to_committed())
+        async with self._one_seek:
+            try:
+                async for attempt in AsyncRetrying(
+                    retry=retry_if_exception_type(AWAY),
+                    wait=wait_exponential(0.1, max=2),
+                    stop=stop_after_delay(self.app.conf.broker_request_timeout / 2),
+                    reraise=True,
+                ):
+                    with attempt:
+                        return await self._seek_all(dict(await super().seek_to_committed()))
+            except AWAY as error:
+                log.critical("positions cannot be read: this worker ends", error=repr(error))
+                os._exit(1)
+        raise AssertionError("tried or raised")
+
+    async def _seek_all(self, offsets: dict[TP, int]) -> dict[TP, int]:
+        """Seek where ours are to start; `offsets` is what Kafka says of all."""
         assigned = self.assignment()
         WATCHDOG.owned = {tp.partition for tp in assigned if tp.topic == hits_topic()}
-        try:
+        async with asyncio.timeout(ASK_WITHIN_S):
             ours = await self._ours(assigned)
-        except (psycopg.OperationalError, KafkaError, TimeoutError) as error:
-            log.critical("positions cannot be read: this worker ends", error=repr(error))
-            os._exit(1)
         if ours:
             await self.seek_wait(ours)
-            offsets.update(ours)
-        return offsets
+        self._due = ours
+        return offsets | ours
 
     async def _ours(self, assigned: Collection[TP]) -> dict[TP, int]:
-        """Where the assigned partitions of our topics start, asked again for a while where that fails."""
+        """Where the assigned partitions of our topics start."""
         ours: dict[TP, int] = {}
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type((psycopg.OperationalError, KafkaError, TimeoutError)),
-            wait=wait_exponential(0.1, max=2),
-            stop=stop_after_delay(self.app.conf.broker_request_timeout / 2),
-            reraise=True,
-        ):
-            with attempt:
-                async with asyncio.timeout(ASK_WITHIN_S), kafka_log() as log_:
-                    for topic in stored_topics():
-                        if partitions := _of(topic, assigned):
-                            ours |= await self._stored(log_, topic, partitions)
-                    for topic in live_topics():
-                        if partitions := _of(topic, assigned):
-                            since_ms = clock.now_ms() - settings().realtime_window_s * 1000
-                            recent = await log_.since(topic, partitions, since_ms)
-                            ours |= {TP(topic, partition): offset for partition, offset in recent.items()}
+        async with kafka_log() as log_:
+            for topic in stored_topics():
+                if partitions := _of(topic, assigned):
+                    ours |= await self._stored(log_, topic, partitions)
+            for topic in live_topics():
+                if partitions := _of(topic, assigned):
+                    since_ms = clock.now_ms() - settings().realtime_window_s * 1000
+                    recent = await log_.since(topic, partitions, since_ms)
+                    ours |= {TP(topic, partition): offset for partition, offset in recent.items()}
         return ours
 
     async def _stored(self, log_: Log, topic: str, partitions: list[int]) -> dict[TP, int]:

@@ -15,7 +15,7 @@ MIGRATION_LOCK = 7_203_117
 """Advisory lock: of several processes that start at once, one migrates and the others wait for it."""
 
 
-def include_object(item: object, name: str | None, kind: str, reflected: bool, compared: object) -> bool:
+def include_object(_item: object, name: str | None, kind: str, reflected: bool, _compared: object) -> bool:
     """Leave partitions alone: they are made by a job, and autogenerate would drop them."""
     return not (kind in {"table", "index"} and reflected and name is not None and is_partition(name))
 

@@ -115,7 +115,7 @@ class Edge(Service):
         return self.failed_at is None or (self.acknowledged_at or 0) >= self.failed_at
 
     async def add(self, session_key: str, hit: bytes) -> None:
-        """Give `hit` to Kafka; returns once it is acknowledged. Raises `Unavailable` where that does not happen in time."""
+        """Give `hit` to Kafka; returns once it is acknowledged. Raises `Unavailable` where that takes too long."""
         if self.producer is None or self.closing:
             raise Unavailable(NOT_KNOWN)
         partition = self.partition_of(session_key)

@@ -175,13 +175,13 @@ def kafka(settings: Settings) -> Iterator[Finding]:
 async def _topics(bootstrap: str, settings: Settings) -> tuple[dict[str, int], dict[str, int]]:
     from aiokafka.admin import AIOKafkaAdminClient  # noqa: PLC0415
 
-    from analytics_app import topics  # noqa: PLC0415
+    from analytics_app.stream import plans  # noqa: PLC0415
 
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=5000)
     async with asyncio.timeout(8):
         await admin.start()
         try:
-            wanted = {plan.name: plan.partitions for plan in topics.plans(settings)}
+            wanted = {plan.name: plan.partitions for plan in plans.plans(settings)}
             present = [name for name in await admin.list_topics() if name in wanted]
             described = await admin.describe_topics(present) if present else []
             return {topic["topic"]: len(topic["partitions"]) for topic in described}, wanted

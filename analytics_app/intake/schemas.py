@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from analytics_app.intake.currencies import CURRENCIES
 from analytics_app.intake.text import clean_properties, clean_text
@@ -58,8 +58,14 @@ else:
     Short = _text(SHORT)
 Key = Annotated[str, Field(min_length=1, max_length=100, description="The website's pixel key")]
 Id = Annotated[str, Field(min_length=1, max_length=200)]
-Pixels = Annotated[int, BeforeValidator(_seconds), Field(ge=0, le=100_000)]
-Total = Annotated[int, BeforeValidator(_seconds), Field(ge=0)]
+Pixels = Annotated[
+    int,
+    BeforeValidator(_seconds),
+    Field(ge=0, le=100_000),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 100_000}),
+]
+Total = Annotated[int, BeforeValidator(_seconds), Field(ge=0), WithJsonSchema({"type": "number", "minimum": 0})]
+Currency = Annotated[str, AfterValidator(_currency), WithJsonSchema({"type": "string", "enum": sorted(CURRENCIES)})]
 Money = Annotated[float | int, Field(union_mode="left_to_right"), AfterValidator(_money)]
 Properties = Annotated[
     dict[str, str | int | float | bool | None],
@@ -95,7 +101,7 @@ class _HitBody(_Body):
     language: Short = ""
     properties: Properties | None = None
     value: Money | None = Field(None, description="Revenue, in `currency`")
-    currency: Annotated[str, AfterValidator(_currency)] | None = Field(None, description="ISO 4217, such as EUR")
+    currency: Currency | None = Field(None, description="ISO 4217, such as EUR")
     interactive: bool = Field(True, description="false: the event does not keep a session from being a bounce")
     timestamp: Moment | None = Field(
         None, description="When it happened, at most 24 hours ago; needs a token with the scope write"

@@ -302,7 +302,7 @@ async def seal_worthy(db: AsyncConnection, before: datetime, events: int, within
             "SELECT id FROM websites w WHERE deleted_at IS NULL AND ("
             "EXISTS (SELECT FROM seals s WHERE s.website_id = w.id) OR (SELECT count(*) FROM ("
             "SELECT FROM events e WHERE e.website_id = w.id AND e.at >= :since AND e.at < :before LIMIT :events"
-            ") AS some) >= :events) ORDER BY id"
+            ") AS first_ones) >= :events) ORDER BY id"
         ),
         {"since": before - within, "before": before, "events": events},
     )

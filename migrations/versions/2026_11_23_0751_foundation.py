@@ -33,6 +33,14 @@ BEGIN
     RETURN NULL;
 END $$
 """
+REWRITTEN = (
+    "session_states",
+    "traffic_rollups",
+    "live_views",
+    "stream_writers",
+    "stream_positions",
+    "stream_outcomes",
+)
 TOLD = (("websites", "website", "id"), ("pixel_keys", "website", "website_id"), ("tokens", "token", "id"))
 
 
@@ -314,7 +322,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_pixel_keys_website_id"), "pixel_keys", ["website_id"], unique=False)
     # Rewritten in place again and again: room on each page keeps an update from touching the indexes.
-    for table in ("session_states", "traffic_rollups", "live_views", "stream_writers", "stream_positions", "stream_outcomes"):
+    for table in REWRITTEN:
         op.execute(f"ALTER TABLE {table} SET (fillfactor = 70)")
     op.execute(TELL)
     for table, kind, column in TOLD:

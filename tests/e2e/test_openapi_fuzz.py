@@ -8,7 +8,7 @@ import pytest
 
 pytestmark = pytest.mark.services
 
-FUZZED_S = 60
+FUZZED_S = 90
 SEED = "20260122"
 
 

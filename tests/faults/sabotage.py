@@ -6,12 +6,13 @@
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from faust.streams import Stream
 from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
 
 from agents import sessions
 from analytics_app import process
@@ -21,7 +22,13 @@ from analytics_app.transport import Consumer
 
 def no_seek() -> None:
     """Faust's own way."""
-    Consumer.seek_to_committed = driver.Consumer.seek_to_committed  # type: ignore[method-assign]
+
+    async def seek_to_committed(self: Consumer) -> Mapping[TP, int]:
+        offsets = dict(await driver.Consumer.seek_to_committed(self))
+        self._due = {tp: offset or 0 for tp, offset in offsets.items()}
+        return offsets
+
+    Consumer.seek_to_committed = seek_to_committed  # type: ignore[method-assign]
 
 
 def take() -> None:

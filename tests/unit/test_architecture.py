@@ -34,6 +34,7 @@ TOUCHES_THE_WORLD = {
     "sessions/terms.py": "a cache in front of its table",
     "stream/lag.py": "asks Kafka and Postgres",
     "stream/log.py": "asks Kafka",
+    "stream/plans.py": "makes topics in Kafka",
     "stream/replay.py": "sends to Kafka",
 }
 CAPABILITIES = ("intake", "limits", "realtime", "sessions", "stats", "stream", "verify", "websites")

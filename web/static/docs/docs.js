@@ -1,5 +1,5 @@
 // @ts-check
-/** Dress the API page in the colours that the reader's system asks for. */
+/** Dress the API page in the colours that the reader's system asks for, and fit it to the screen. */
 (() => {
   const page = /** @type {HTMLElement} */ (document.querySelector("rapi-doc"));
   const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -10,6 +10,11 @@
   const dress = () => {
     for (const [name, value] of Object.entries(COLOURS[dark.matches ? "dark" : "light"])) page.setAttribute(name, value);
   };
+  // A narrow screen shows no navigation: there everything stands below each other.
+  const narrow = matchMedia("(max-width: 767px)");
+  const fit = () => page.setAttribute("render-style", narrow.matches ? "read" : "focused");
+  narrow.addEventListener("change", fit);
+  fit();
   dark.addEventListener("change", dress);
   dress();
 })();
