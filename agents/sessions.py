@@ -108,7 +108,8 @@ async def _tell(seen: dict[int, list[Active]]) -> None:
                 )
                 for website_id, value in values.items()
             ]
-            await asyncio.gather(*sent)
+            # Shielded: Faust cannot bear that a record it has under way is cancelled.
+            await asyncio.gather(*map(asyncio.shield, sent))
     except (KafkaError, TimeoutError):
         raise
     except Exception as error:

@@ -60,6 +60,23 @@ def show_freshness(console: Console, found: dict[str, Any]) -> None:
         console.print(f"FAULT  {fault}", style="bold red", soft_wrap=True)
 
 
+def show_reads(console: Console, found: dict[str, Any]) -> None:
+    """How long each question took, beside how long it may."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("question", "p50 ms", "p90 ms", "p99 ms", "longest ms", "p99 within"):
+        table.add_column(title, justify="left" if title == "question" else "right")
+    for one in found["questions"]:
+        style = "" if one["p99"] <= one["within_ms"] else "bold red"
+        numbers = (f"{one[name]:.1f}" for name in ("p50", "p90", "p99", "max"))
+        table.add_row(one["question"], *numbers, f"{one['within_ms']:.0f}", style=style)
+    console.print(table)
+    said = found["conditions"]
+    events, days = f"{said['events']:,}", said["days"]
+    console.print(f"{events} events over {days} days, seeded in {found['seeded_s']} s", style="dim")
+    for fault in found["faults"]:
+        console.print(f"FAULT  {fault}", style="bold red", soft_wrap=True)
+
+
 def show_profile(console: Console, role: str, stacks: list[str], per_hit_us: float, root: str) -> None:
     """The functions a process spends its time in."""
     if not stacks:

@@ -15,7 +15,8 @@ sys.path[0] = str(ROOT)  # not this folder, whose bench.py hides the package
 from bench.freshness import freshness  # noqa: E402 - after the path is right
 from bench.ingest import Conditions, figures, ingest  # noqa: E402
 from bench.profile import Profiler  # noqa: E402
-from bench.report import show_freshness, show_ingest, show_profile  # noqa: E402
+from bench.reads import reads  # noqa: E402
+from bench.report import show_freshness, show_ingest, show_profile, show_reads  # noqa: E402
 from bench.service import Service, ServiceFailed, service  # noqa: E402
 from bench.traffic import MIXES  # noqa: E402
 
@@ -23,7 +24,7 @@ from bench.traffic import MIXES  # noqa: E402
 def arguments(words: list[str]) -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("mode", nargs="?", default="ingest", choices=("ingest", "freshness"))
+    parser.add_argument("mode", nargs="?", default="ingest", choices=("ingest", "freshness", "reads"))
     standard = Conditions()
     parser.add_argument("--seconds", type=float, default=standard.seconds, help="of load; %(default)s")
     parser.add_argument("--connections", type=int, default=standard.connections, help="%(default)s")
@@ -37,6 +38,8 @@ def arguments(words: list[str]) -> argparse.Namespace:
         help="single: pageviews; real: each with 4 heartbeats and a leave",
     )
     parser.add_argument("--generators", type=int, default=1, help="processes of the load; %(default)s")
+    parser.add_argument("--events", type=int, default=1_000_000, help="that reads are asked about; %(default)s")
+    parser.add_argument("--days", type=int, default=30, help="over which these lie; %(default)s")
     parser.add_argument("--samples", type=int, default=100, help="hits of freshness; %(default)s")
     parser.add_argument("--web", type=int, default=1, help="web processes; %(default)s")
     parser.add_argument("--workers", type=int, default=1, help="workers; %(default)s")
@@ -64,7 +67,7 @@ def main() -> int:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
     profiles = found.pop("profiles", {})
-    (show_freshness if given.mode == "freshness" else show_ingest)(console, found)
+    {"freshness": show_freshness, "reads": show_reads}.get(given.mode, show_ingest)(console, found)
     for name, stacks in profiles.items():
         per_hit_us = found["cpu_us_per_hit"][name.partition("-")[0]]
         show_profile(console, name, stacks, per_hit_us, str(ROOT))
@@ -77,6 +80,8 @@ def measure(running: Service, given: argparse.Namespace) -> dict[str, Any]:
     """The figures of the mode that was asked for."""
     if given.mode == "freshness":
         return freshness(running, given.samples)
+    if given.mode == "reads":
+        return reads(running, given.events, given.days)
     conditions = Conditions(
         seconds=given.seconds, connections=given.connections, websites=given.websites, visitors=given.visitors,
         paths=given.paths, mix=given.mix, generators=given.generators,

@@ -25,9 +25,10 @@ def mount() -> None:
     if settings().role == "worker":  # it serves nobody but its operator
         return
     # A worker loads none of it.
-    from web import openapi, pages, realtime, stats, tokens, track, websites  # noqa: PLC0415
+    from web import batch, openapi, pages, realtime, stats, tokens, track, websites  # noqa: PLC0415
 
     add("/analytics", track.blueprint)
+    add("/analytics", batch.blueprint)
     add("/analytics", websites.blueprint)
     add("/analytics", stats.blueprint)
     add("/analytics", realtime.blueprint)

@@ -116,6 +116,14 @@ class Edge(Service):
 
     async def add(self, session_key: str, hit: bytes) -> None:
         """Give `hit` to Kafka; returns once it is acknowledged. Raises `Unavailable` where that takes too long."""
+        await asyncio.shield(self.put(session_key, hit))
+
+    def put(self, session_key: str, hit: bytes) -> asyncio.Future[None]:
+        """Give `hit` to Kafka: the future it shares with others is done once it is acknowledged.
+
+        To be awaited behind a shield. It raises `Unavailable` where that takes too long, and so does this where the
+        edge is closing.
+        """
         if self.producer is None or self.closing:
             raise Unavailable(NOT_KNOWN)
         partition = self.partition_of(session_key)
@@ -126,7 +134,7 @@ class Edge(Service):
         lot.add(hit)
         if self.flushing[partition] is None:
             self.flushing[partition] = asyncio.create_task(self._flush(partition))
-        await asyncio.shield(lot.done)
+        return lot.done
 
     async def _flush(self, partition: int) -> None:
         """Send lots, one after the other, until none waits."""

@@ -47,11 +47,17 @@ async def answer_errors(request: Request, handler: Handler) -> StreamResponse:
         return _or_cut(request, AnalyticsError())
 
 
+def shape_of(error: AnalyticsError) -> dict[str, object]:
+    """The one shape of errors, as JSON holds it."""
+    shape: dict[str, object] = {"ok": False, "error": error.message, "code": error.code}
+    if isinstance(error, Invalid) and error.details:
+        shape["details"] = [{"field": found.field, "message": found.message} for found in error.details]
+    return shape
+
+
 def rendered(error: AnalyticsError, request_id: str | None = None) -> Response:
     """The answer that `error` stands for. `request_id` is shown where the caller can do nothing but ask."""
-    body: dict[str, object] = {"ok": False, "error": error.message, "code": error.code}
-    if isinstance(error, Invalid) and error.details:
-        body["details"] = [{"field": found.field, "message": found.message} for found in error.details]
+    body = shape_of(error)
     if error.status == 500 and request_id:
         body["request_id"] = request_id
     return json_response(body, status=error.status, headers=error.headers)

@@ -1,6 +1,7 @@
 """From a tracking request to a hit that Kafka has: what every tracking endpoint does."""
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
@@ -78,8 +79,28 @@ def sender_of(request: Request) -> Sender:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A hit on its way: the answer to it, and what to wait for before it is given; None where there is nothing."""
+
+    answer: Tracked
+    acknowledged: asyncio.Future[None] | None = None
+
+    async def safe(self) -> Tracked:
+        """The answer, once it is true. Raises `Unavailable`."""
+        if self.acknowledged is not None:
+            await asyncio.shield(self.acknowledged)
+            figures.count_edge("accepted")
+        return self.answer
+
+
 async def accept(request: Request, website: Website, body: PixelBody | EventBody) -> Tracked:
-    """Take one pageview or event: the answer once Kafka has it, or why it is not counted.
+    """Take one pageview or event: the answer once Kafka has it, or why it is not counted. Raises as `take` does."""
+    return await (await take(request, website, body)).safe()
+
+
+async def take(request: Request, website: Website, body: PixelBody | EventBody) -> Taken:
+    """Take one pageview or event as far as the edge, where it waits with others for Kafka.
 
     Raises `Invalid`, `Unauthenticated`, `Forbidden`, `RateLimited`, `Unavailable`.
     """
@@ -98,11 +119,10 @@ async def accept(request: Request, website: Website, body: PixelBody | EventBody
     except Dropped as dropped:
         figures.count_edge(f"ignored_{dropped.reason.value}")
         if dropped.told:
-            return Tracked(ignored=dropped.reason.value)
-        return Tracked(event_id=event_id, visitor_id=draft.ids.visitor_id, session_id=draft.ids.session_id)
-    await EDGE.add(hit.session_key, encode(hit))
-    figures.count_edge("accepted")
-    return Tracked(event_id=event_id, visitor_id=draft.ids.visitor_id, session_id=draft.ids.session_id)
+            return Taken(Tracked(ignored=dropped.reason.value))
+        return Taken(Tracked(event_id=event_id, visitor_id=draft.ids.visitor_id, session_id=draft.ids.session_id))
+    answer = Tracked(event_id=event_id, visitor_id=draft.ids.visitor_id, session_id=draft.ids.session_id)
+    return Taken(answer, EDGE.put(hit.session_key, encode(hit)))
 
 
 async def accept_engagement(request: Request, body: Heartbeat | Leave, website: Website | None) -> str | None:

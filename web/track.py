@@ -53,6 +53,12 @@ class PixelQuery(BaseModel):
     r: str = Field("", description="Where the visitor came from")
 
 
+def counted(error: AnalyticsError) -> AnalyticsError:
+    """`error`, counted among what the edge refused."""
+    figures.count_edge(f"refused_{error.code.lower()}")
+    return error
+
+
 class Tracking(Resource):
     """What the tracking views share: open to every page, and every refusal is counted."""
 
@@ -64,7 +70,7 @@ class Tracking(Resource):
         try:
             return await super().dispatch(request)
         except AnalyticsError as error:
-            figures.count_edge(f"refused_{error.code.lower()}")
+            counted(error)
             raise
 
 

@@ -16,8 +16,9 @@ from analytics_app.stats.logic import Totals
 from analytics_app.stats.sealed_store import Sought, Tally, covered, sealed_sums, sought
 from analytics_app.stats.selection_store import Selection, none_term
 from analytics_app.stats.spans import Cover
-from analytics_app.stats.sums_store import sums
+from analytics_app.stats.sums_store import SUMS, sums
 
+_COUNTED = (*SUMS, "who")
 _QUOTIENTS: dict[LineMetric, tuple[str, str]] = {
     "bounce_rate": ("bounces", "sessions"),
     "avg_session_duration": ("duration_s", "sessions"),
@@ -130,8 +131,8 @@ async def _put_together(
     group = by_dimension(website_id, dimension)
     for since, until in found.gaps:
         counted = sums(website_id, since, until, selection, group, engagement=engagement, who=True)
-        for row in (await db.execute(select(counted))).mappings():
-            tallies.setdefault(row["grp"] or 0, Tally()).add_row(dict(row))
+        for value, *row in await db.execute(select(counted)):
+            tallies.setdefault(value or 0, Tally()).add_row(dict(zip(_COUNTED, row, strict=True)))
     if dimension.of_event:
         tallies.pop(0, None)
     else:

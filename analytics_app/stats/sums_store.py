@@ -201,22 +201,28 @@ def _events_selected(
 
 def sessions_having(website_id: int, start: datetime, end: datetime, selection: Selection, group: Group) -> Select[Any]:
     """The sessions started in the period that have a selected event, whenever in the session it was."""
-    grouped = group.of_session is None
-    query = select(EVENTS.c.session_id, *([group.of_event.label("grp")] if grouped else [])).distinct()
-    having = query.where(happened(website_id, start, end + LONGEST_SESSION), *selection.of_events()).subquery("having")
-    value = having.c.grp if group.of_session is None else group.of_session
-    return (
-        arm(
-            SESSIONS.join(having, having.c.session_id == SESSIONS.c.id),
-            value,
-            sessions=func.count(),
-            bounces=func.count().filter(SESSIONS.c.is_bounce),
-            duration_s=func.sum(SESSIONS.c.duration_s),
-            session_pageviews=func.sum(SESSIONS.c.pageviews),
-        )
-        .where(started(website_id, start, end), *selection.of_sessions())
-        .group_by("grp")
-    )
+    value = group.of_event if group.of_session is None else group.of_session
+    counted = [SESSIONS.c[name] for name in ("is_bounce", "duration_s", "pageviews")]
+    having = happened(website_id, start, end + LONGEST_SESSION), *selection.of_events()
+    of_them = started(website_id, start, end), *selection.of_sessions()
+    together = EVENTS.join(SESSIONS, EVENTS.c.session_id == SESSIONS.c.id)
+    if selection.on_sessions:  # few: each once, after the join
+        query = select(SESSIONS.c.id, value.label("grp"), *counted).select_from(together).where(*having, *of_them)
+        held = query.distinct().subquery("held")
+    else:  # all: each once, before it
+        columns = [EVENTS.c.session_id, *([value.label("grp")] if group.of_session is None else [])]
+        once = select(*columns).where(*having).distinct().subquery("once")
+        grp = once.c.grp if group.of_session is None else value
+        found = select(grp.label("grp"), *counted).select_from(SESSIONS.join(once, once.c.session_id == SESSIONS.c.id))
+        held = found.where(*of_them).subquery("held")
+    return arm(
+        held,
+        held.c.grp,
+        sessions=func.count(),
+        bounces=func.count().filter(held.c.is_bounce),
+        duration_s=func.sum(held.c.duration_s),
+        session_pageviews=func.sum(held.c.pageviews),
+    ).group_by(held.c.grp)
 
 
 def _with_sessions(

@@ -2,9 +2,10 @@
 
 `no-seek`     it goes on at Kafka's committed offset, not at Postgres' position
 `take`        it reads its batches by `take`, which acknowledges whatever becomes of them, not by `noack_take`
-`raise-once`  no sabotage, but a fault: the first batch of the first such worker raises before anything is stored
+`wait-once`   no sabotage, but a fault: the first such worker waits with its first batch, as for Postgres, until stopped
 """
 
+import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -36,20 +37,21 @@ def take() -> None:
     Stream.noack_take = Stream.take_events  # type: ignore[method-assign]
 
 
-def raise_once() -> None:
-    """A bug that shows once."""
-    store, raised = sessions.sink.store, Path(settings().data_dir) / f"raised-{settings().app_id}"
+def wait_once() -> None:
+    """Postgres is away, once, for as long as this worker lives."""
+    store, waited = sessions.sink.store, Path(settings().data_dir) / "waited"
+    waits = not waited.exists()
 
-    async def store_or_raise(partition: int, records: Sequence[Any]) -> Any:
-        if not raised.exists():
-            raised.touch()
-            raise RuntimeError("a bug, once")
+    async def wait_or_store(partition: int, records: Sequence[Any]) -> Any:
+        if waits:
+            waited.touch()
+            await asyncio.sleep(3600)
         return await store(partition, records)
 
-    sessions.sink.store = store_or_raise  # type: ignore[method-assign]
+    sessions.sink.store = wait_or_store  # type: ignore[method-assign]
 
 
-SABOTAGES: dict[str, Callable[[], None]] = {"no-seek": no_seek, "take": take, "raise-once": raise_once}
+SABOTAGES: dict[str, Callable[[], None]] = {"no-seek": no_seek, "take": take, "wait-once": wait_once}
 
 if __name__ == "__main__":
     for word in sys.argv[1:]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -43,17 +44,22 @@ async def client(database: str) -> AsyncIterator[TestClient[Any, Any]]:
     async def nothing() -> None:
         """Kafka is not there, and not missed."""
 
-    async def keep(session_key: str, hit: bytes) -> None:
+    def keep(session_key: str, hit: bytes) -> asyncio.Future[None]:
         SENT.append((session_key, hit))
+        acknowledged = asyncio.get_running_loop().create_future()
+        acknowledged.set_result(None)
+        return acknowledged
 
     EDGE.on_start = EDGE.on_stop = nothing  # type: ignore[method-assign]
-    EDGE.add = keep  # type: ignore[method-assign]
+    EDGE.put = keep  # type: ignore[method-assign]
     app.web.init_server()
     fresh = asyncio.create_task(DEFINITIONS.keep_fresh())
     await DEFINITIONS.ready()
     async with TestClient(Server(app.web.web_app)) as client:
         yield client
     fresh.cancel()
+    with suppress(asyncio.CancelledError):
+        await fresh  # it closes its connection
     await dispose()
 
 

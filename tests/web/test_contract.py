@@ -21,6 +21,7 @@ PUBLIC = {
     "/analytics/event",
     "/analytics/heartbeat",
     "/analytics/leave",
+    "/analytics/batch",
     "/js/analytics.js",
     # The service's own.
     "/analytics/openapi.json",
