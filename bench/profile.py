@@ -1,6 +1,6 @@
 """Profiles of the service's Python processes while they work, by py-spy where it is asked for.
 
-py-spy looks from outside, so that what it looks at runs almost as fast as ever, and sees C code too. It is no
+py-spy looks from outside, so that what it looks at runs almost as fast as ever. It is no
 dependency: `uv tool run` fetches it. It needs leave to look at other processes (root, or `kernel.yama.ptrace_scope=0`).
 """
 
@@ -19,7 +19,7 @@ STARTS_WITHIN_S = 3.0
 class Profiler:
     """Writes the stacks of each process of ROLES to `folder`; without a folder it does nothing."""
 
-    def __init__(self, folder: Path | None, *, rate: int = 150, native: bool = True) -> None:
+    def __init__(self, folder: Path | None, *, rate: int = 100, native: bool = False) -> None:
         self.folder, self.rate, self.native = folder, rate, native
         self.files: dict[str, Path] = {}
 
@@ -47,7 +47,8 @@ class Profiler:
         self.files[name] = self.folder / f"{name}.stacks"
         words = ["--pid", str(pid), "--duration", str(round(seconds + STARTS_WITHIN_S)), "--rate", str(self.rate)]
         words += ["--format", "raw", "--function", "--output", str(self.files[name])]
-        words += ["--native"] if self.native else []
+        # To see C code too, py-spy must stop the process for each look, which halves what it gets done.
+        words += ["--native"] if self.native else ["--nonblocking"]
         runner = [str(Path(sys.executable).with_name("uv")), "tool", "run", "-q", PY_SPY]
         return subprocess.Popen(  # noqa: S603 - a tool of ours
             [*runner, "record", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

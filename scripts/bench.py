@@ -49,6 +49,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--profile", type=Path, metavar="FOLDER", help="profile web and worker by py-spy; stacks go there"
     )
+    parser.add_argument("--native", action="store_true", help="profile C code, too; slows what is profiled")
     return parser.parse_args(words)
 
 
@@ -86,7 +87,7 @@ def measure(running: Service, given: argparse.Namespace) -> dict[str, Any]:
         seconds=given.seconds, connections=given.connections, websites=given.websites, visitors=given.visitors,
         paths=given.paths, mix=given.mix, generators=given.generators,
     )  # fmt: skip
-    profiler = Profiler(given.profile)
+    profiler = Profiler(given.profile, native=given.native)
     run = ingest(running, conditions, profiler)
     setup = {**asdict(conditions), "web": given.web, "workers": given.workers, "settings": given.set}
     return {"mode": "ingest", "conditions": setup, **figures(run), "profiles": profiler.stacks()}

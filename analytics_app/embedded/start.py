@@ -155,7 +155,7 @@ class Start:
             name=name,
             command=[sys.executable, "-m", "analytics_app.process"],
             environment=self._environment(environment),
-            stop_within_s=5.0,
+            stop_within_s=8.0,
         )
         return Part(lambda: program, lambda: _lacks(f"{address}/health/ready"))
 

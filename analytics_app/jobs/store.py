@@ -139,4 +139,4 @@ WITH gone AS (
 SELECT count(*), ARRAY(SELECT DISTINCT day FROM gone, generate_series(
     floor(extract(epoch FROM started_at) / 86400)::int, floor(extract(epoch FROM last_at) / 86400)::int) AS day)
 FROM gone
-"""  # noqa: S608 - our own constants
+"""

@@ -4,11 +4,14 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from analytics_app.arrays import hexes, numbers
 from analytics_app.db import AsyncDriver
 from analytics_app.records import AnyHit, Hit
 from analytics_app.sessions.kinds import EventKind
 from analytics_app.sessions.logic import Folded
 from analytics_app.sessions.state import Held, State, View, decode_state
+
+_HEX = "encode(uuid_send(hash), 'hex')"  # a text is read faster than a uuid
 
 
 def new_version() -> int:
@@ -29,15 +32,16 @@ async def states_of(db: AsyncDriver, held: Mapping[str, Held | None]) -> dict[st
     keys = sorted(held)
     versions = [copy.version if (copy := held[key]) else None for key in keys]
     rows = await db.execute(
-        "SELECT key, CASE WHEN version IS DISTINCT FROM wanted.held THEN state END FROM session_states "
-        "JOIN unnest(%s::uuid[], %s::bigint[]) AS wanted (wanted_key, held) ON key = wanted_key "
+        "SELECT place, CASE WHEN version IS DISTINCT FROM wanted.held THEN state END FROM session_states "
+        "JOIN unnest(%s::uuid[], %s::bigint[]) WITH ORDINALITY AS wanted (wanted_key, held, place) ON key = wanted_key "
         "ORDER BY key FOR UPDATE OF session_states",
-        (keys, versions),
+        (hexes(keys), numbers(versions)),
     )
     states = {}
-    async for key, newer in rows:
-        copy = held[key.hex]
-        states[key.hex] = decode_state(copy.state if copy and newer is None else newer)
+    async for place, newer in rows:
+        key = keys[place - 1]
+        copy = held[key]
+        states[key] = decode_state(copy.state if copy and newer is None else newer)
     return states
 
 
@@ -66,13 +70,13 @@ async def claim_client_ids(db: AsyncDriver, hits: Sequence[AnyHit]) -> dict[int,
     if not first:
         return {}
     claims = sorted(first)
-    columns = ([website_id for website_id, _ in claims], [client_id for _, client_id in claims])
+    columns = (numbers(website_id for website_id, _ in claims), hexes(client_id for _, client_id in claims))
     rows = await db.execute(
         "INSERT INTO client_ids (website_id, id, event_id) SELECT * FROM unnest(%s::int[], %s::uuid[], %s::bigint[]) "
-        "ON CONFLICT DO NOTHING RETURNING website_id, id",
-        (*columns, [first[claim] for claim in claims]),
+        "ON CONFLICT DO NOTHING RETURNING event_id",
+        (*columns, numbers(first[claim] for claim in claims)),
     )
-    won = {(website_id, client_id.hex) async for website_id, client_id in rows}
+    won = {event_id async for (event_id,) in rows}
     if len(won) < len(claims):
         rows = await db.execute(
             "SELECT website_id, id, event_id FROM client_ids JOIN unnest(%s::int[], %s::uuid[]) AS wanted (w, i) "
@@ -80,7 +84,9 @@ async def claim_client_ids(db: AsyncDriver, hits: Sequence[AnyHit]) -> dict[int,
             columns,
         )
         before = {(website_id, client_id.hex): event_id async for website_id, client_id, event_id in rows}
-        lost = {first[claim]: before[claim] for claim in claims if claim not in won and before[claim] != first[claim]}
+        lost = {
+            first[claim]: before[claim] for claim in claims if first[claim] not in won and before[claim] != first[claim]
+        }
         repeats = {event_id: lost.get(kept, kept) for event_id, kept in repeats.items()} | lost
     return repeats
 
@@ -106,21 +112,22 @@ async def number_visitors(db: AsyncDriver, folded: Folded) -> None:
     if not first_seen:
         return
     all_of_them = sorted(first_seen)
-    columns = ([website_id for website_id, _ in all_of_them], [hash_ for _, hash_ in all_of_them])
+    columns = (numbers(website_id for website_id, _ in all_of_them), hexes(hash_ for _, hash_ in all_of_them))
     rows = await db.execute(
-        "WITH new AS (INSERT INTO visitors (website_id, hash, first_seen_at) "
-        "SELECT w, h, f FROM unnest(%s::int[], %s::uuid[], %s::timestamptz[]) AS wanted (w, h, f) "
-        "ON CONFLICT DO NOTHING RETURNING website_id, hash, number) SELECT * FROM new",
-        (*columns, [instant(first_seen[one]) for one in all_of_them]),
+        "INSERT INTO visitors (website_id, hash, first_seen_at) "
+        "SELECT w, h, timestamptz 'epoch' + f * interval '1 millisecond' "
+        "FROM unnest(%s::int[], %s::uuid[], %s::bigint[]) AS wanted (w, h, f) "
+        f"ON CONFLICT DO NOTHING RETURNING website_id, {_HEX}, number",
+        (*columns, numbers(first_seen[one] for one in all_of_them)),
     )
-    numbers = {(website_id, hash_.hex): number async for website_id, hash_, number in rows}
-    if len(numbers) < len(all_of_them):
+    known = {(website_id, hash_): number async for website_id, hash_, number in rows}
+    if len(known) < len(all_of_them):
         rows = await db.execute(
-            "SELECT website_id, hash, number FROM visitors JOIN unnest(%s::int[], %s::uuid[]) AS wanted (w, h) "
+            f"SELECT website_id, {_HEX}, number FROM visitors JOIN unnest(%s::int[], %s::uuid[]) AS wanted (w, h) "
             "ON website_id = w AND hash = h",
             columns,
         )
-        numbers |= {(website_id, hash_.hex): number async for website_id, hash_, number in rows}
+        known |= {(website_id, hash_): number async for website_id, hash_, number in rows}
     for change in opened:
         assert change.opened_by is not None
-        change.visit.visitor = numbers[change.opened_by.website_id, change.opened_by.visitor]
+        change.visit.visitor = known[change.opened_by.website_id, change.opened_by.visitor]

@@ -1,17 +1,19 @@
 """SQL of what a fold comes to: events, sessions, rollups and states; all in the batch's transaction."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
 
+from analytics_app.arrays import binaries, hexes, numbers, truths
 from analytics_app.db import AsyncDriver
 from analytics_app.records import Hit
 from analytics_app.sessions.kinds import SESSION_TERMS, TermKind
 from analytics_app.sessions.logic import Change, Folded, rollup_of
 from analytics_app.sessions.state import Held, View, Visit, encode_state
 from analytics_app.sessions.store import instant, new_version
-from analytics_app.sessions.terms import Term, number_of, number_terms
+from analytics_app.sessions.terms import NUMBERS, number_terms
 
 _json = msgspec.json.Encoder()
 
@@ -30,18 +32,25 @@ async def write(db: AsyncDriver, partition: int, folded: Folded) -> dict[str, He
     return await _save_states(db, partition, folded)
 
 
-def _terms(folded: Folded) -> Iterable[Term]:
-    """Every text that the rows of `folded` name."""
+def _terms(folded: Folded) -> dict[tuple[int, TermKind], set[str]]:
+    """Every text that the rows of `folded` name, by website and kind."""
+    wanted: dict[tuple[int, TermKind], set[str]] = defaultdict(set)
     for hit, _ in folded.events:
-        for kind, text in ((TermKind.PATH, hit.path), (TermKind.EVENT_NAME, hit.name), (TermKind.TITLE, hit.title)):
-            if text:
-                yield hit.website_id, kind, text
+        wanted[hit.website_id, TermKind.PATH].add(hit.path)
+        if hit.title:
+            wanted[hit.website_id, TermKind.TITLE].add(hit.title)
+        if hit.name:
+            wanted[hit.website_id, TermKind.EVENT_NAME].add(hit.name)
     for change in folded.changes.values():
         if change.origin:
             for column, kind in SESSION_TERMS.items():
-                text = getattr(change.origin, column)
-                if text:
-                    yield change.visit.website_id, kind, text
+                wanted[change.visit.website_id, kind].add(getattr(change.origin, column))
+    return wanted
+
+
+def _time(ms: str) -> str:
+    """The time that a column of milliseconds since 1970 stands for, exactly."""
+    return f"timestamptz 'epoch' + {ms} * interval '1 millisecond'"
 
 
 async def _insert_events(db: AsyncDriver, folded: Folded) -> None:
@@ -62,9 +71,9 @@ async def _insert_events(db: AsyncDriver, folded: Folded) -> None:
                     visit.id,
                     visit.visitor,
                     hit.website_id,
-                    number_of(hit.website_id, TermKind.PATH, hit.path),
-                    number_of(hit.website_id, TermKind.EVENT_NAME, hit.name),
-                    number_of(hit.website_id, TermKind.TITLE, hit.title),
+                    NUMBERS.of(hit.website_id, TermKind.PATH, hit.path),
+                    NUMBERS.of(hit.website_id, TermKind.EVENT_NAME, hit.name),
+                    NUMBERS.of(hit.website_id, TermKind.TITLE, hit.title),
                     hit.kind,
                     hit.interactive,
                     hit.currency,
@@ -75,11 +84,11 @@ async def _insert_events(db: AsyncDriver, folded: Folded) -> None:
 
 
 def _dimensions(visit: Visit, origin: Hit) -> list[int | None]:
-    return [number_of(visit.website_id, kind, getattr(origin, column)) for column, kind in SESSION_TERMS.items()]
+    return [NUMBERS.of(visit.website_id, kind, getattr(origin, column)) for column, kind in SESSION_TERMS.items()]
 
 
 def _path(visit: Visit, path: str | None) -> int | None:
-    return number_of(visit.website_id, TermKind.PATH, path) if path else None
+    return NUMBERS.of(visit.website_id, TermKind.PATH, path) if path else None
 
 
 async def _insert_sessions(db: AsyncDriver, opened: Sequence[Change]) -> None:
@@ -123,29 +132,32 @@ async def _update_sessions(db: AsyncDriver, changed: Sequence[Change]) -> None:
         "UPDATE sessions s SET started_at = n.started_at, last_at = n.last_at, duration_s = n.duration_s, "
         "pageviews = n.pageviews, events = n.events, engaged_s = n.engaged_s, is_bounce = n.is_bounce, "
         "entry_path = coalesce(n.entry_path, s.entry_path), exit_path = coalesce(n.exit_path, s.exit_path) "
-        "FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::int[], %s::int[], "
-        "%s::int[], %s::int[], %s::boolean[], %s::int[], %s::int[]) AS n (id, was_started_at, started_at, last_at, "
-        "duration_s, pageviews, events, engaged_s, is_bounce, entry_path, exit_path) "
+        f"FROM (SELECT id, {_time('was')} AS was_started_at, {_time('began')} AS started_at, "
+        f"{_time('ended')} AS last_at, "
+        "duration_s, pageviews, events, engaged_s, is_bounce, entry_path, exit_path "
+        "FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::int[], %s::int[], "
+        "%s::int[], %s::int[], %s::boolean[], %s::int[], %s::int[]) AS a (id, was, began, ended, "
+        "duration_s, pageviews, events, engaged_s, is_bounce, entry_path, exit_path)) AS n "
         "WHERE s.id = n.id AND s.started_at = n.was_started_at",
         (
-            [visit.id for visit in visits],
-            [instant(change.was_started_ms) for change in changed],
-            [instant(visit.started_ms) for visit in visits],
-            [instant(visit.last_ms) for visit in visits],
-            [visit.duration_s for visit in visits],
-            [visit.pageviews for visit in visits],
-            [visit.events for visit in visits],
-            [visit.engaged_s for visit in visits],
-            [visit.counted_bounce for visit in visits],
-            [_path(change.visit, change.entry_path) for change in changed],
-            [_path(change.visit, change.exit_path) for change in changed],
+            numbers(visit.id for visit in visits),
+            numbers(change.was_started_ms for change in changed),
+            numbers(visit.started_ms for visit in visits),
+            numbers(visit.last_ms for visit in visits),
+            numbers(visit.duration_s for visit in visits),
+            numbers(visit.pageviews for visit in visits),
+            numbers(visit.events for visit in visits),
+            numbers(visit.engaged_s for visit in visits),
+            truths(visit.counted_bounce for visit in visits),
+            numbers(_path(change.visit, change.entry_path) for change in changed),
+            numbers(_path(change.visit, change.exit_path) for change in changed),
         ),
     )
     for change in changed:
         if change.origin is not None:
             columns = ", ".join(f"{column} = %s" for column in SESSION_TERMS)
             await db.execute(
-                f"UPDATE sessions SET {columns} WHERE id = %s AND started_at = %s",  # noqa: S608 - our own names
+                f"UPDATE sessions SET {columns} WHERE id = %s AND started_at = %s",
                 (*_dimensions(change.visit, change.origin), change.visit.id, instant(change.visit.started_ms)),
             )
 
@@ -156,13 +168,14 @@ async def _update_engagement(db: AsyncDriver, engagement: Mapping[int, View]) ->
     views = [engagement[event_id] for event_id in sorted(engagement)]
     await db.execute(
         "UPDATE events e SET time_on_page_s = n.time_s, scroll_depth = n.scroll "
-        "FROM unnest(%s::bigint[], %s::timestamptz[], %s::int[], %s::smallint[]) AS n (id, at, time_s, scroll) "
+        f"FROM (SELECT id, {_time('ms')} AS at, time_s, scroll "
+        "FROM unnest(%s::bigint[], %s::bigint[], %s::int[], %s::smallint[]) AS a (id, ms, time_s, scroll)) AS n "
         "WHERE e.id = n.id AND e.at = n.at",
         (
-            [view.event_id for view in views],
-            [instant(view.at_ms) for view in views],
-            [view.time_s for view in views],
-            [view.scroll for view in views],
+            numbers(view.event_id for view in views),
+            numbers(view.at_ms for view in views),
+            numbers(view.time_s for view in views),
+            numbers(view.scroll for view in views),
         ),
     )
 
@@ -175,15 +188,16 @@ async def _add_to_rollups(db: AsyncDriver, partition: int, folded: Folded) -> No
     columns = ("pageviews", "events", "sessions", "bounces", "duration_s", "session_pageviews")
     sums = ", ".join(f"{column} = r.{column} + excluded.{column}" for column in columns)
     await db.execute(
-        f"INSERT INTO traffic_rollups AS r (website_id, bucket, partition, {', '.join(columns)}) "  # noqa: S608 - our own names
-        "SELECT w, b, %s, p, e, s, bo, d, sp FROM unnest(%s::int[], %s::timestamptz[], %s::bigint[], %s::bigint[], "
+        f"INSERT INTO traffic_rollups AS r (website_id, bucket, partition, {', '.join(columns)}) "
+        f"SELECT w, {_time('b')}, %s, p, e, s, bo, d, sp "
+        "FROM unnest(%s::int[], %s::bigint[], %s::bigint[], %s::bigint[], "
         "%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[]) AS n (w, b, p, e, s, bo, d, sp) "
         f"ON CONFLICT (website_id, bucket, partition) DO UPDATE SET {sums}",
         (
             partition,
-            [website_id for website_id, _ in keys],
-            [instant(bucket_ms) for _, bucket_ms in keys],
-            *([added[key][column] for key in keys] for column in columns),
+            numbers(website_id for website_id, _ in keys),
+            numbers(bucket_ms for _, bucket_ms in keys),
+            *(numbers(added[key][column] for key in keys) for column in columns),
         ),
     )
 
@@ -195,17 +209,17 @@ async def _save_states(db: AsyncDriver, partition: int, folded: Folded) -> dict[
     saved = {key: Held(version, encode_state(folded.states[key])) for key in sorted(folded.states)}
     await db.execute(
         "INSERT INTO session_states (key, version, partition, first_at, last_at, state) "
-        "SELECT k, %s, %s, f, l, s "
-        "FROM unnest(%s::uuid[], %s::timestamptz[], %s::timestamptz[], %s::bytea[]) AS n (k, f, l, s) "
+        f"SELECT k, %s, %s, {_time('f')}, {_time('l')}, s "
+        "FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bytea[]) AS n (k, f, l, s) "
         "ON CONFLICT (key) DO UPDATE SET version = excluded.version, first_at = excluded.first_at, "
         "last_at = excluded.last_at, state = excluded.state",
         (
             version,
             partition,
-            list(saved),
-            [instant(folded.states[key].first_ms) for key in saved],
-            [instant(folded.states[key].seen_ms) for key in saved],
-            [held.state for held in saved.values()],
+            hexes(saved),
+            numbers(folded.states[key].first_ms for key in saved),
+            numbers(folded.states[key].seen_ms for key in saved),
+            binaries(held.state for held in saved.values()),
         ),
     )
     return saved

@@ -140,7 +140,7 @@ async def _put_together(
         called_none = (await db.execute(select(none_term(website_id, dimension.kind)))).scalar()
         if called_none in tallies:
             same = tallies.pop(called_none)
-            tallies.setdefault(0, Tally()).add(same.sums, same.visitors)
+            tallies.setdefault(0, Tally()).add(same.sums, same.visitors, same.unread)
     # Uniting thousands of sets holds the loop up for a while.
     counts = await asyncio.to_thread(lambda: {value: tally.counted() for value, tally in tallies.items()})
     if dimension.name == "page":

@@ -40,16 +40,22 @@ _ADDED = ", ".join(f"sum(c.{name})::bigint" for name in SEALED_SUMS)
 
 @dataclass(slots=True)
 class Tally:
-    """Sums that are still being put together, with the visitors themselves."""
+    """Sums that are still being put together, with the visitors themselves: sets, and such as are not yet read."""
 
     sums: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SEALED_SUMS, 0))
     visitors: list[Visitors] = field(default_factory=list)
+    unread: list[bytes] = field(default_factory=list)
 
-    def add(self, sums: Mapping[str, Any], visitors: Iterable[Visitors] = ()) -> None:
+    def add(self, sums: Mapping[str, Any], visitors: Iterable[Visitors] = (), unread: Iterable[bytes] = ()) -> None:
         """Add what another stretch of time comes to."""
         for name in SEALED_SUMS:
             self.sums[name] += int(sums.get(name) or 0)
         self.visitors.extend(visitors)
+        self.unread.extend(unread)
+
+    def seen(self) -> Visitors:
+        """Every visitor."""
+        return united([*self.visitors, *map(read, self.unread)])
 
     def add_row(self, row: Mapping[str, Any]) -> None:
         """Add a row of sums counted from rows, with its visitors' numbers in `who`."""
@@ -57,7 +63,7 @@ class Tally:
 
     def counted(self) -> dict[str, int]:
         """The sums, and how many different visitors there were."""
-        return {**self.sums, "visitors": len(united(self.visitors))}
+        return {**self.sums, "visitors": len(self.seen())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +155,7 @@ async def sealed_sums(
         values.append(list(wanted.values))
     async with driver.cursor(binary=True) as cursor:
         await cursor.execute(
-            f"SELECT {'c.value' if by_value else 'p.grp'}, array_agg(c.visitors), {_ADDED} "  # noqa: S608 - our own names
+            f"SELECT {'c.value' if by_value else 'p.grp'}, array_agg(c.visitors), {_ADDED} "
             "FROM unnest(%s::int[], %s::smallint[], %s::timestamptz[]) AS p (grp, span, start) "
             "JOIN sealed_sums c ON c.website_id = %s AND c.dimension = %s AND c.span = p.span AND c.start = p.start "
             f"{condition} GROUP BY 1",
@@ -163,7 +169,4 @@ async def sealed_sums(
             ),
         )
         rows = await cursor.fetchall()
-    return {
-        key: Tally(dict(zip(SEALED_SUMS, sums, strict=True)), [read(one) for one in visitors])
-        for key, visitors, *sums in rows
-    }
+    return {key: Tally(dict(zip(SEALED_SUMS, sums, strict=True)), unread=visitors) for key, visitors, *sums in rows}

@@ -33,7 +33,7 @@ from analytics_app.stats.spans import (
     spans_of,
 )
 from analytics_app.stats.store import series_from_rows
-from analytics_app.stats.visitors import read, united, visitors_of, written
+from analytics_app.stats.visitors import visitors_of, written
 
 _LOCK = 7_203_118  # the first of the two keys of a day's advisory lock; the second is the day's number
 _PARTS = (EVERYTHING_DIMENSION, *DIMENSION_NUMBERS.values())
@@ -69,7 +69,7 @@ SELECT d.dimension, d.value, array_agg(u.visitor), sum(seen_pageviews)::bigint, 
     sum(time_s)::bigint, sum(scroll)::bigint
 FROM under_way u, {_values({EVERYTHING_DIMENSION: "0", **_OF_SESSIONS})}
 GROUP BY d.dimension, d.value
-"""  # noqa: S608 - our own names
+"""
 
 _BY_EVENT = f"""
 SELECT d.dimension, d.value, array_agg(e.visitor), count(*) FILTER (WHERE kind = 1), count(*) FILTER (WHERE kind <> 1),
@@ -78,7 +78,7 @@ SELECT d.dimension, d.value, array_agg(e.visitor), count(*) FILTER (WHERE kind =
 FROM events e, {_values(_OF_EVENTS)}
 WHERE website_id = %(website_id)s AND at >= %(start)s AND at < %(end)s
 GROUP BY d.dimension, d.value
-"""  # noqa: S608 - our own names
+"""
 
 _SESSIONS_HAVING = f"""
 WITH holding AS MATERIALIZED (
@@ -90,7 +90,7 @@ SELECT h.dimension, h.value, NULL::bigint[], 0::bigint, 0::bigint, count(*), cou
 FROM sessions s JOIN holding h ON h.session_id = s.id
 WHERE s.website_id = %(website_id)s AND started_at >= %(start)s AND started_at < %(end)s
 GROUP BY h.dimension, h.value
-"""  # noqa: S608 - our own names
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Sum:
     def row(self, website_id: int) -> tuple[Any, ...]:
         """As it is stored."""
         sums_ = (self.tally.sums[name] for name in SEALED_SUMS)
-        visitors = written(united(self.tally.visitors))
+        visitors = written(self.tally.seen())
         return (website_id, self.dimension, self.piece.span, self.piece.start, self.value, *sums_, visitors)
 
 
@@ -281,13 +281,13 @@ async def _merged(db: AsyncDriver, website_id: int, dimension: int, block: Piece
     added = ", ".join(f"sum({name})::bigint" for name in SEALED_SUMS)
     async with db.cursor(binary=True) as cursor:
         await cursor.execute(
-            f"SELECT value, array_agg(visitors), {added} FROM sealed_sums "  # noqa: S608 - our own names
+            f"SELECT value, array_agg(visitors), {added} FROM sealed_sums "
             "WHERE website_id = %s AND dimension = %s AND span = %s AND start = ANY(%s::timestamptz[]) GROUP BY value",
             (website_id, dimension, parts[0].span, [piece.start for piece in parts]),
         )
         rows = await cursor.fetchall()
     return [
-        Sum(dimension, block, value, Tally(dict(zip(SEALED_SUMS, sums_, strict=True)), [read(v) for v in visitors]))
+        Sum(dimension, block, value, Tally(dict(zip(SEALED_SUMS, sums_, strict=True)), unread=visitors))
         for value, visitors, *sums_ in rows
     ]
 

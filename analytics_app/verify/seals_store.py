@@ -40,7 +40,7 @@ async def differences(db: AsyncConnection, website_id: int, most: int) -> list[D
 
 
 def _by_key(sums: list[Sum]) -> dict[Key, Counted]:
-    return {(one.dimension, one.piece, one.value): (one.tally.sums, united(one.tally.visitors)) for one in sums}
+    return {(one.dimension, one.piece, one.value): (one.tally.sums, one.tally.seen()) for one in sums}
 
 
 def _compared(website_id: int, stored: Mapping[Key, Counted], recount: Mapping[Key, Counted]) -> Iterator[Difference]:
@@ -89,7 +89,7 @@ async def _rows(db: AsyncConnection, website_id: int, piece: Piece, *, upto: int
     end = Piece(1, piece.at + piece.span).start
     async with driver.cursor(binary=True) as cursor:
         await cursor.execute(
-            f"SELECT dimension, span, start, value, visitors, {', '.join(SEALED_SUMS)} FROM sealed_sums "  # noqa: S608
+            f"SELECT dimension, span, start, value, visitors, {', '.join(SEALED_SUMS)} FROM sealed_sums "
             "WHERE website_id = %s AND dimension = ANY(%s::smallint[]) AND span <= %s AND start >= %s AND start < %s",
             (website_id, list(_NAMES), upto, piece.start, end),
         )

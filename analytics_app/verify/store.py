@@ -98,7 +98,7 @@ SELECT 'rows' AS place, field, number::text AS stored, 'no such text' AS counted
 ) AS used WHERE number IS NOT NULL
     AND NOT EXISTS (SELECT FROM terms t WHERE t.id = number AND t.website_id = :website_id)
 ORDER BY field, number LIMIT :most
-"""  # noqa: S608 - our own names
+"""
 
 _OUTCOMES = """
 SELECT topic || '/' || partition AS place, 'received' AS field,

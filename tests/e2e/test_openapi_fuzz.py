@@ -8,7 +8,7 @@ import pytest
 
 pytestmark = pytest.mark.services
 
-FUZZED_S = 90
+FUZZED_S = 60
 SEED = "20260122"
 
 

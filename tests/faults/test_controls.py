@@ -40,6 +40,7 @@ class Control:
             ANALYTICS_KAFKA_BOOTSTRAP_SERVERS=rig.endpoints["kafka_bootstrap"],
             ANALYTICS_DATABASE_URL=rig.endpoints["database_url"],
             ANALYTICS_ROLE="worker",
+            ANALYTICS_STALLED_AFTER_S="25",
         )
         self.waited = folder / self.app_id / "waited"
         self.journal = Journal()
@@ -107,7 +108,7 @@ class Control:
                     if await self.is_drained():
                         return await differences(self.rig, self.journal, [self.website_id])
                     await asyncio.sleep(0.5)
-            if "Gap(" in self.last_words():
+            if any(sign in self.last_words() for sign in ("Gap(", "none is stored")):
                 break  # it went on behind what is not stored, and will again
         return await differences(self.rig, self.journal, [self.website_id])
 

@@ -1,5 +1,6 @@
 """Sealed or not, every number is the same; and a change of rows takes the seal off."""
 
+import asyncio
 import random
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -194,6 +195,38 @@ async def test_days_are_due_when_they_are_over_and_changed_ones_when_they_have_r
         await db.execute(text("UPDATE seals SET changed_at = :at WHERE website_id = 31 AND span = 96"), {"at": changed})
         assert middle.start not in await due(rested - timedelta(seconds=1), ended)
         assert middle.start in await due(rested, ended)
+
+
+async def test_counting_begins_when_the_changes_under_way_are_committed(store_url):
+    day = day_of(utc("2026-03-14"))
+    async with (
+        await psycopg.AsyncConnection.connect(store_url, autocommit=True) as writer,
+        await psycopg.AsyncConnection.connect(store_url, autocommit=True) as sealer,
+    ):
+
+        async def begun():
+            async with sealer.transaction():
+                return await sealing_store.begin(sealer, 32, day)
+
+        async with writer.transaction():
+            await sealing_store.unseal(writer, {32: [day.at // DAY]})
+            beginning = asyncio.create_task(begun())
+            done, _ = await asyncio.wait([beginning], timeout=0.3)
+            assert not done
+        token = await beginning
+
+        # A change that is not committed yet keeps the day from being sealed before; committed, it prevents it.
+        async def finished():
+            async with sealer.transaction():
+                return await sealing_store.finish(sealer, 32, day, token, [])
+
+        async with writer.transaction():
+            assert await sealing_store.unseal(writer, {32: [day.at // DAY]}) == 1
+            finishing = asyncio.create_task(finished())
+            done, _ = await asyncio.wait([finishing], timeout=0.3)
+            assert not done
+        assert not await finishing
+        await writer.execute("DELETE FROM seals WHERE website_id = 32")
 
 
 async def test_a_piece_of_the_calendar_begins_where_utc_days_do():
