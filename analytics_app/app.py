@@ -1,5 +1,6 @@
 """The Faust app, and what each role starts of it."""
 
+import gc
 import os
 import sys
 import threading
@@ -27,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 STOP_WITHIN_S = 18.0
 TABLE_WRITES_WAITING = 5000
+COLLECTED_AFTER = (20_000, 20, 50)
 
 
 class Web(AiohttpWeb):
@@ -90,6 +92,10 @@ class App(faust.App):
             log.critical("this process cannot start", why=str(error))
             os._exit(1)
         await super().on_start()
+        # What is loaded by now stays: the collector need not look through it again and again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*COLLECTED_AFTER)
         self.add_future(DEFINITIONS.keep_fresh())
         if settings().role != "web":
             self.add_future(WATCHDOG.beat())

@@ -44,10 +44,11 @@ async def background(_: Application) -> AsyncIterator[None]:
     """What runs beside the requests for as long as they are served."""
     works = [PRESENCE.keep_looking, LAST_USED.keep_writing, accept_given_token_in_time]
     if settings().role != "worker":
-        from web.intake import EDGE, RUNNING  # noqa: PLC0415
+        from web.intake import EDGE, RUNNING, warm_up  # noqa: PLC0415
         from web.limits import LIMITS  # noqa: PLC0415
 
         works += [LIMITS.keep_settled, RUNNING.keep_reading, stream_figures.keep_writing]
+        warm_up()
         await EDGE.on_start()
     tasks = [asyncio.create_task(work()) for work in works]
     yield

@@ -15,10 +15,13 @@ from analytics_app.errors import FaultyField, Forbidden, Invalid, NotFound, Unav
 from analytics_app.ids import EventIds
 from analytics_app.intake import pipeline
 from analytics_app.intake.addresses import client_address
+from analytics_app.intake.bots import declared_bot
 from analytics_app.intake.pipeline import Draft, Dropped, Knowledge, Sender
 from analytics_app.intake.places import Places
 from analytics_app.intake.privacy import SETTLE_S, salt_day, session_key
+from analytics_app.intake.referrers import referral_of
 from analytics_app.intake.schemas import EventBody, PixelBody, Tracked
+from analytics_app.intake.user_agents import device_of
 from analytics_app.records import Heartbeat, Leave, encode
 from analytics_app.secret import secret
 from analytics_app.sessions import running_store
@@ -67,6 +70,15 @@ async def _looked_up(key: str) -> Website | None:
         if is_away(error):
             raise Unavailable("The key cannot be looked up right now; try again") from None
         raise
+
+
+def warm_up() -> None:
+    """Load the lists that the first hit would otherwise wait for."""
+    _secret()
+    _places()
+    referral_of("https://www.google.com/search", ["example.com"])
+    declared_bot("Mozilla/5.0")
+    device_of("Mozilla/5.0 (X11; Linux x86_64)")
 
 
 def sender_of(request: Request) -> Sender:
@@ -162,8 +174,9 @@ async def _reported(
 
 
 def _knowledge(now: datetime) -> Knowledge:
-    day = salt_day(round(now.timestamp() * 1000))
+    """What the steps know now. Raises `Unavailable` before the salts have been read."""
     salts = DEFINITIONS.snapshot.salts
+    day = salt_day(round(now.timestamp() * 1000))
     today = salts.get(day)
     if today is None:
         raise Unavailable("The service is starting; try again")

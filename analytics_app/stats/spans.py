@@ -32,10 +32,8 @@ DIMENSION_NUMBERS: dict[str, int] = {
 }
 """The numbers under which sums of a dimension are sealed. They are in the database: never change one."""
 
-_OF_MANY_VALUES = frozenset(
-    {"page", "title", "event", "entry_page", "exit_page", "referrer", "utm_campaign", "utm_term"}
-)
-_MANY = frozenset(DIMENSION_NUMBERS[name] for name in _OF_MANY_VALUES)
+_OF_FEW_VALUES = frozenset({"host", "channel", "utm_medium", "device_type", "browser", "os"})
+_FEW = frozenset(DIMENSION_NUMBERS[name] for name in _OF_FEW_VALUES)
 
 
 class SealState(IntEnum):
@@ -69,11 +67,11 @@ class Cover:
 def spans_of(dimension: int) -> tuple[int, ...]:
     """The lengths in which sums of a dimension are sealed, the longest first.
 
-    Parts of a day for everything alone. Blocks of days where a day has many values: of few, the days are as quick.
+    Parts of a day for everything alone. Blocks of days where there are many values: of few, the days are as quick.
     """
     if dimension == EVERYTHING_DIMENSION:
         return (*reversed(BLOCKS), DAY, HOUR, 1)
-    return (*reversed(BLOCKS), DAY) if dimension in _MANY else (DAY,)
+    return (DAY,) if dimension in _FEW else (*reversed(BLOCKS), DAY)
 
 
 def block_of(at: int, span: int) -> Piece:
