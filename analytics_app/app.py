@@ -75,6 +75,10 @@ class App(faust.App):
         producer.buffer.max_messages = TABLE_WRITES_WAITING
         return producer
 
+    def _discovery_modules(self) -> list[str]:
+        # Not the package itself, as Faust would: a worker needs none of the commands.
+        return ["agents", "tables", "web"]
+
     def _on_autodiscovery_error(self, name: str) -> None:
         # A worker without one of its agents would look alive and store nothing.
         raise RuntimeError(f"{name} cannot be imported") from sys.exc_info()[1]
@@ -117,7 +121,7 @@ def options(settings: Settings) -> dict[str, Any]:
     broker = resolve(settings).kafka_bootstrap
     return {
         "broker": [URL(f"kafka://{address.strip()}") for address in broker.split(",")],
-        "autodiscover": ["agents", "tables", "web"],
+        "autodiscover": True,
         "origin": "analytics_app",
         "store": "rocksdb://",
         "datadir": str(settings.data_dir / "tables" / settings.worker_name),

@@ -8,15 +8,16 @@ from analytics_app.settings import Settings
 
 
 def secret(settings: Settings) -> bytes:
-    """`ANALYTICS_SECRET` as bytes, or else 32 random ones that rest in the data folder, readable by their owner only.
+    """`ANALYTICS_SECRET` as bytes, or else 64 random letters that rest in the data folder, for their owner to read.
 
-    However many processes ask first at the same time, all get the same. Raises OSError where the folder cannot be used.
+    What the file holds is what `ANALYTICS_SECRET` would say, so that it can be given to processes elsewhere. However
+    many processes ask first at the same time, all get the same. Raises OSError where the folder cannot be used.
     """
     if given := settings.secret.get_secret_value():
         return given.encode()
     path = settings.data_dir / "secret"
     try:
-        return bytes.fromhex(path.read_text(encoding="ascii"))
+        return path.read_bytes().strip()
     except FileNotFoundError:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
     # Written whole beside its place, then given its name: a link never replaces a file, so the first one stays.
@@ -31,4 +32,4 @@ def secret(settings: Settings) -> bytes:
             os.link(beside, path)
     finally:
         beside.unlink()
-    return bytes.fromhex(path.read_text(encoding="ascii"))
+    return path.read_bytes().strip()

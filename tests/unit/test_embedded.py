@@ -69,7 +69,9 @@ def test_a_secret_made_by_many_at_once_is_the_same_for_all_and_kept(tmp_path):
     with ThreadPoolExecutor(16) as pool:
         made = set(pool.map(lambda _: secret(settings(tmp_path)), range(32)))
     assert len(made) == 1
-    assert len(made.pop()) == 32
+    kept = (tmp_path / "secret").read_text()
+    assert len(kept) == 64
+    assert made == {secret(settings(tmp_path, secret=kept))}, "what the file holds can be given to a process elsewhere"
     assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["secret"]
 
