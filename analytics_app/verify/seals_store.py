@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from analytics_app.db import driver_of
+from analytics_app.stats.counting_store import Sum, counted
 from analytics_app.stats.filters import DIMENSIONS
 from analytics_app.stats.sealed_store import SEALED_SUMS, sealed_pieces
-from analytics_app.stats.sealing_store import Sum, counted
 from analytics_app.stats.spans import DAY, DIMENSION_NUMBERS, EVERYTHING_DIMENSION, Piece, quarters, spans_of
 from analytics_app.stats.visitors import Visitors, read, united
 from analytics_app.verify.logic import Difference

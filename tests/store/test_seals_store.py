@@ -14,6 +14,7 @@ from analytics_app.jobs.store import remove_sessions
 from analytics_app.stats import sealing_store, store
 from analytics_app.stats.breakdown_store import breakdown
 from analytics_app.stats.breakdowns import LINE_METRICS, Sort
+from analytics_app.stats.counting_store import counted
 from analytics_app.stats.filters import DIMENSIONS, dimension_named, parse_filter
 from analytics_app.stats.periods import Period, buckets_of
 from analytics_app.stats.sealed_store import sealed_pieces
@@ -46,7 +47,7 @@ async def seal(db, day, *, meanwhile=None):
     """What the job does, in the one transaction of a test."""
     driver = await driver_of(db)
     token = await sealing_store.begin(driver, WEBSITE, day)
-    found = await sealing_store.counted(db, WEBSITE, day)
+    found = await counted(db, WEBSITE, day)
     if meanwhile:
         await meanwhile()
     done = await sealing_store.finish(driver, WEBSITE, day, token, found)

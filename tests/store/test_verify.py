@@ -42,7 +42,10 @@ async def put_state(db, session, **changed):
     for name, value in changed.items():
         setattr(visit, name, value)
     await db.execute(
-        text("INSERT INTO session_states (key, version, partition, first_at, last_at, state) VALUES (:key, 1, 0, now(), now(), :state)"),
+        text(
+            "INSERT INTO session_states (key, version, partition, first_at, last_at, state)"
+            " VALUES (:key, 1, 0, now(), now(), :state)"
+        ),
         {"key": uuid.uuid4(), "state": encode_state(State([visit]))},
     )
 
