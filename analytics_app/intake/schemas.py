@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from analytics_app.intake.currencies import CURRENCIES
 from analytics_app.intake.text import clean_properties, clean_text
-from analytics_app.shapes import MAX_SAFE_ID, Moment
+from analytics_app.shapes import MAX_SAFE_ID, Moment, Whole
 
 LONG, SHORT = 1000, 200
 
@@ -66,7 +66,12 @@ Pixels = Annotated[
 ]
 Total = Annotated[int, BeforeValidator(_seconds), Field(ge=0), WithJsonSchema({"type": "number", "minimum": 0})]
 Currency = Annotated[str, AfterValidator(_currency), WithJsonSchema({"type": "string", "enum": sorted(CURRENCIES)})]
-Money = Annotated[float | int, Field(union_mode="left_to_right"), AfterValidator(_money)]
+Money = Annotated[
+    float | int,
+    Field(union_mode="left_to_right"),
+    AfterValidator(_money),
+    WithJsonSchema({"type": "number", "exclusiveMinimum": -(10**14), "exclusiveMaximum": 10**14}),
+]
 Properties = Annotated[
     dict[str, str | int | float | bool | None],
     BeforeValidator(_properties),
@@ -143,7 +148,7 @@ class EventBody(_HitBody):
 class HeartbeatBody(_Body):
     """Engagement with a pageview so far. Totals, of which the highest counts."""
 
-    event_id: Annotated[int, Field(ge=0, le=MAX_SAFE_ID)]
+    event_id: Annotated[int, Whole(0, MAX_SAFE_ID)]
     session_id: Id
     time_on_page: Total = Field(0, description="Seconds; more than a day counts as a day")
     scroll_depth: Total = Field(0, description="Percent; more than 100 counts as 100")

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from analytics_app.realtime.models import LiveViewRow
@@ -59,7 +59,7 @@ async def active_from_rows(db: AsyncConnection, website_id: int, since: datetime
             func.coalesce(path.c.text, "").label("path"),
             func.coalesce(country.c.text, "").label("country"),
         )
-        .distinct(SessionRow.visitor)
+        .ext(distinct_on(SessionRow.visitor))
         .outerjoin(path, path.c.id == SessionRow.exit_path)
         .outerjoin(country, country.c.id == SessionRow.country)
         .where(

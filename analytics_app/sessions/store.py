@@ -111,23 +111,33 @@ async def number_visitors(db: AsyncDriver, folded: Folded) -> None:
         first_seen[who] = min(first_seen.get(who, change.visit.started_ms), change.visit.started_ms)
     if not first_seen:
         return
-    all_of_them = sorted(first_seen)
-    columns = (numbers(website_id for website_id, _ in all_of_them), hexes(hash_ for _, hash_ in all_of_them))
-    rows = await db.execute(
-        "INSERT INTO visitors (website_id, hash, first_seen_at) "
-        "SELECT w, h, timestamptz 'epoch' + f * interval '1 millisecond' "
-        "FROM unnest(%s::int[], %s::uuid[], %s::bigint[]) AS wanted (w, h, f) "
-        f"ON CONFLICT DO NOTHING RETURNING website_id, {_HEX}, number",
-        (*columns, numbers(first_seen[one] for one in all_of_them)),
-    )
-    known = {(website_id, hash_): number async for website_id, hash_, number in rows}
-    if len(known) < len(all_of_them):
+    # Asked first: an insert that meets a visitor who is there uses up a number all the same.
+    known = await _numbers_of(db, sorted(first_seen))
+    if new := sorted(first_seen.keys() - known.keys()):
         rows = await db.execute(
-            f"SELECT website_id, {_HEX}, number FROM visitors JOIN unnest(%s::int[], %s::uuid[]) AS wanted (w, h) "
-            "ON website_id = w AND hash = h",
-            columns,
+            "INSERT INTO visitors (website_id, hash, first_seen_at) "
+            "SELECT w, h, timestamptz 'epoch' + f * interval '1 millisecond' "
+            "FROM unnest(%s::int[], %s::uuid[], %s::bigint[]) AS wanted (w, h, f) "
+            f"ON CONFLICT DO NOTHING RETURNING website_id, {_HEX}, number",
+            (*_columns(new), numbers(first_seen[one] for one in new)),
         )
         known |= {(website_id, hash_): number async for website_id, hash_, number in rows}
+        if others := sorted(first_seen.keys() - known.keys()):  # another worker was quicker
+            known |= await _numbers_of(db, others)
     for change in opened:
         assert change.opened_by is not None
         change.visit.visitor = known[change.opened_by.website_id, change.opened_by.visitor]
+
+
+async def _numbers_of(db: AsyncDriver, visitors: Sequence[tuple[int, str]]) -> dict[tuple[int, str], int]:
+    """The numbers of those visitors who have one, by website and hash."""
+    rows = await db.execute(
+        f"SELECT website_id, {_HEX}, number FROM visitors JOIN unnest(%s::int[], %s::uuid[]) AS wanted (w, h) "
+        "ON website_id = w AND hash = h",
+        _columns(visitors),
+    )
+    return {(website_id, hash_): number async for website_id, hash_, number in rows}
+
+
+def _columns(visitors: Sequence[tuple[int, str]]) -> tuple[str, str]:
+    return numbers(website_id for website_id, _ in visitors), hexes(hash_ for _, hash_ in visitors)

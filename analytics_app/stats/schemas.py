@@ -44,7 +44,11 @@ Moment = Annotated[
     _checked(read_moment),
     WithJsonSchema(
         {
-            "anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}],
+            "anyOf": [
+                {"type": "string", "format": "date"},
+                {"type": "string", "format": "date-time"},
+                {"type": "string", "maxLength": 0},  # as if it were not there
+            ],
             "examples": ["2026-01-22"],
         }
     ),

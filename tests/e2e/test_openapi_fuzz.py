@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ pytestmark = pytest.mark.services
 
 FUZZED_S = 60
 SEED = "20260122"
+CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 
 async def test_the_service_keeps_every_promise_of_its_openapi_document(service, token_of, tmp_path):
@@ -19,7 +21,8 @@ async def test_the_service_keeps_every_promise_of_its_openapi_document(service, 
     await fuzzer.new_website(name="To be fuzzed")
     done = subprocess.run(
         [
-            sys.executable, "-m", "schemathesis.cli", "run", f"{service.address}/analytics/openapi.json",
+            sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG),
+            "run", f"{service.address}/analytics/openapi.json",
             "--header", f"Authorization: Bearer {fuzzer.token}", "--checks", "all", "--continue-on-failure",
             "--max-examples", "12", "--max-time", str(FUZZED_S), "--request-timeout", "20",
             *(["--seed", SEED] if os.environ.get("CI") else []),
