@@ -139,6 +139,8 @@ class Budget:
     def report(self, now: float, *, waiting: int) -> Report:
         """What to tell the common budget now, with `waiting` calls in need of tokens; it is not told again."""
         self._forget_old(now)
+        if now >= self.ends_at:
+            self.held = 0  # tokens of a window that is over are worth nothing, and must not stand for what is wanted
         taken = sum(self.fresh.values())
         quick = now - self.renewed_at < RENEW_EVERY_S
         target = max(taken * 2 if quick else taken, self.limit.least_lease if waiting else 0, waiting)
@@ -158,7 +160,8 @@ class Budget:
 
     def renew(self, lease: Lease, now: float) -> None:
         """Take over what the common budget answered."""
-        if lease.window != self.window:
+        another = lease.window != self.window
+        if another:
             self.held, self.used, self.window = 0, {}, lease.window
             self.dry_until.clear()
         self.renewed_at, self.ends_at = now, now + lease.left_s
@@ -168,7 +171,8 @@ class Budget:
         for key, used in lease.used.items():
             self.used[key] = used + self.fresh.get(key, 0)
         self.held += lease.tokens
-        if self.held == 0:
+        # In a window that just began, what was wanted was reckoned by what was held in the one before: ask again.
+        if self.held == 0 and not another:
             self.dry_until[self.others_ask] = now + RENEW_EVERY_S
 
     def stand_alone(self, now: float) -> None:

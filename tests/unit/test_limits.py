@@ -144,3 +144,21 @@ def test_a_setting_says_a_limit(text: str, want: Limit | None):
 def test_what_is_no_limit_is_refused(text: str):
     with pytest.raises(ValueError, match="no limit"):
         parse(text)
+
+
+def test_a_token_left_of_the_window_before_keeps_nobody_waiting_in_the_next():
+    limit = Limit(20, 60)
+    common, process = CommonBudget(limit), Budget(limit)
+    assert take(common, process, A, 1000)
+    process.renew(common.lease(process.report(1003, waiting=0), 1003), 1003)
+    assert process.held == 1
+    assert take(common, process, A, 1000 + limit.period_s)
+
+
+def test_a_window_that_ended_a_moment_earlier_than_a_process_thought_refuses_nobody():
+    common, process = CommonBudget(MINUTE), Budget(MINUTE)
+    assert take(common, process, A, 1000)
+    common.began -= MINUTE.period_s  # the common budget's clock is ahead
+    process.renew(common.lease(process.report(1002, waiting=0), 1002), 1002)
+    process.held = 0
+    assert take(common, process, A, 1002)
