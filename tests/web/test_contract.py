@@ -50,6 +50,13 @@ class Row:
         return f"{self.method} {self.path}"
 
 
+BARE = {
+    "stats": {"total_pageviews", "unique_visitors", "bounce_rate", "avg_session_duration", "period"},
+    "realtime": {"active_visitors", "active_pages", "locations", "timestamp"},
+}
+"""What the reference shows without an envelope, and the fields it shows."""
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
 TABLE = [
     Row("GET", "/analytics/websites", "read", 200, "list"),
     Row("POST", "/analytics/websites", "write", 201, "website", WEBSITE),
@@ -58,6 +65,11 @@ TABLE = [
     Row("PATCH", "/analytics/websites/{id}", "write", 200, "website", {"name": "Renamed"}),
     Row("POST", "/analytics/websites/{id}/pixel-key", "write", 201, "one"),
     Row("DELETE", "/analytics/websites/{id}", "write", 204, "none"),
+    Row("GET", "/analytics/websites/{id}/stats", "read", 200, "stats"),
+    Row("GET", "/analytics/websites/{id}/timeseries", "read", 200, "timeseries"),
+    Row("GET", "/analytics/websites/{id}/breakdown?dimension=page", "read", 200, "list"),
+    Row("GET", "/analytics/websites/{id}/export", "read", 200, "list"),
+    Row("GET", "/analytics/websites/{id}/realtime", "read", 200, "realtime"),
     Row("GET", "/analytics/tokens", "admin", 200, "list"),
     Row("POST", "/analytics/tokens", "admin", 201, "one", {"name": "A token"}),
     Row("GET", "/analytics/tokens/{token_id}", "admin", 200, "one"),
@@ -88,7 +100,13 @@ async def test_every_endpoint_answers_as_the_reference_says(row: Row, admin: Cal
         return
     assert response.content_type == "application/json"
     body = await response.json()
-    if row.shape == "list":
+    if row.shape == "timeseries":
+        assert list(body) == sorted(body)
+        assert all(DAY.fullmatch(day) and count == 0 for day, count in body.items())
+        assert 7 <= len(body) <= 8  # seven times 24 hours touch eight days, unless they begin at midnight
+    elif row.shape in BARE:
+        assert set(body) >= BARE[row.shape]
+    elif row.shape == "list":
         assert set(body) == {"data", "meta"}
         assert set(body["meta"]) == {"next_cursor"}
         assert isinstance(body["data"], list)
