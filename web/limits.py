@@ -72,12 +72,18 @@ class Limits:
         )
 
     async def keep_settled(self) -> None:
-        """Tell the common budget every second what was used, and give back what is not, until cancelled."""
-        while self.budget is not None:
-            await asyncio.sleep(1.0)
-            now = clock.monotonic()
-            if self.budget.is_due(now) and now >= self._alone_until:
-                self._renew()
+        """Tell the common budget every second what was used, and give back what is not, until cancelled; then all."""
+        if self.budget is None:
+            return
+        try:
+            while True:
+                await asyncio.sleep(1.0)
+                now = clock.monotonic()
+                if self.budget.is_due(now) and now >= self._alone_until:
+                    self._renew()
+        finally:
+            # What goes with a process is missing to the others for the rest of the window.
+            await asyncio.wait({asyncio.ensure_future(self._exchange(closing=True))}, timeout=WAIT_AT_MOST_S)
 
     async def _ask(self) -> None:
         """Wait for the common budget's answer, not for long."""
@@ -98,10 +104,10 @@ class Limits:
             self._renewing = asyncio.ensure_future(self._exchange())
         return self._renewing
 
-    async def _exchange(self) -> None:
+    async def _exchange(self, *, closing: bool = False) -> None:
         assert self.budget is not None
         assert self.limit is not None
-        report = self.budget.report(clock.monotonic(), waiting=self._waiting)
+        report = self.budget.report(clock.monotonic(), waiting=self._waiting, closing=closing)
         try:
             async with transaction() as db:
                 lease = await store.lease(db, self.limit, self.name, report)

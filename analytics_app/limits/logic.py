@@ -136,15 +136,18 @@ class Budget:
         """Whether there is something to tell or to give back, and a second has passed."""
         return now - self.renewed_at >= RENEW_EVERY_S and bool(self.fresh or self.asked or self.held)
 
-    def report(self, now: float, *, waiting: int) -> Report:
-        """What to tell the common budget now, with `waiting` calls in need of tokens; it is not told again."""
+    def report(self, now: float, *, waiting: int, closing: bool = False) -> Report:
+        """What to tell the common budget now, with `waiting` calls in need of tokens; it is not told again.
+
+        A process that is `closing` wants nothing and gives back all it holds.
+        """
         self._forget_old(now)
         if now >= self.ends_at:
             self.held = 0  # tokens of a window that is over are worth nothing, and must not stand for what is wanted
         taken = sum(self.fresh.values())
         quick = now - self.renewed_at < RENEW_EVERY_S
         target = max(taken * 2 if quick else taken, self.limit.least_lease if waiting else 0, waiting)
-        target = min(self.limit.most_leased, target)
+        target = 0 if closing else min(self.limit.most_leased, target)
         returned = max(0, self.held - target) if now < self.ends_at else 0
         self.held -= returned
         report = Report(self.window, self.fresh, frozenset(self.asked), max(0, target - self.held), returned)

@@ -162,3 +162,11 @@ def test_a_window_that_ended_a_moment_earlier_than_a_process_thought_refuses_nob
     process.renew(common.lease(process.report(1002, waiting=0), 1002), 1002)
     process.held = 0
     assert take(common, process, A, 1002)
+
+
+def test_a_process_that_ends_gives_back_all_it_holds():
+    common, process = CommonBudget(MINUTE), Budget(MINUTE)
+    assert take(common, process, A, 1000)
+    process.renew(common.lease(process.report(1001, waiting=0, closing=True), 1001), 1001)
+    assert process.held == 0
+    assert common.leased == 1
