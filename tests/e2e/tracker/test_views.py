@@ -157,14 +157,19 @@ async def test_a_tab_left_alone_for_hours_does_not_carry_its_ids_along(page, sit
 
 
 async def test_coming_back_from_the_browsers_cache_is_a_view(page, site, collector):
-    await page.goto(site.page("/first", TALL))
-    await collector.until("track")
-    await page.evaluate("window.same = true")
-    await page.goto(site.page("/second"))
-    await collector.until("track", 2)
-    await page.evaluate("history.back()")
-    await collector.until("track", 3)
-    assert await page.evaluate("window.same"), "chromium loaded the page anew: this test saw no cache"
+    for _ in range(4):  # a busy machine's chromium does not keep every page
+        collector.requests.clear()
+        await page.goto(site.page("/first", TALL))
+        await collector.until("track")
+        await page.evaluate("window.same = true")
+        await page.goto(site.page("/second"))
+        await collector.until("track", 2)
+        await page.evaluate("history.back()")
+        await collector.until("track", 3)
+        if await page.evaluate("window.same === true"):
+            break
+    else:
+        pytest.fail("chromium loaded the page anew each time: this test saw no cache")
     assert collector.paths == ["/first", "/second", "/first"]
 
 
