@@ -1,0 +1,1 @@
+"""Experiments: who sees which variant, and what that comes to."""
