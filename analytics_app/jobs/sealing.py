@@ -7,6 +7,7 @@ import structlog
 from analytics_app import clock
 from analytics_app.db import batch_transaction, snapshot, transaction
 from analytics_app.stats import sealing_store as store
+from analytics_app.stats.columns_store import columns_of_day
 from analytics_app.stats.counting_store import counted
 from analytics_app.stats.spans import BLOCKS, Piece, block_of
 
@@ -45,8 +46,9 @@ async def seal_day(website_id: int, day: Piece) -> bool:
         token = await store.begin(db, website_id, day)
     async with snapshot() as counting:
         found = await counted(counting, website_id, day)
+        columns = await columns_of_day(counting, website_id, day)
     async with batch_transaction() as db:
-        if not await store.finish(db, website_id, day, token, found):
+        if not await store.finish(db, website_id, day, token, found, columns):
             log.info("a day changed while it was counted", website_id=website_id, day=day.start.date().isoformat())
             return False
     for span in BLOCKS:

@@ -7,11 +7,21 @@ from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from analytics_app.backfills.models import DefinitionVersionRow
+from analytics_app.bots import api_store as bots
+from analytics_app.experiments.models import ExposureRow
+from analytics_app.funnels.models import FunnelProgressRow, FunnelRow, FunnelRunRow, FunnelSetRow
 from analytics_app.jobs.models import JobRunRow
 from analytics_app.sessions.models import ClientIdRow, TermRow, VisitorRow
-from analytics_app.stats.models import SealedSumRow, SealRow, TrafficRollupRow
+from analytics_app.stats.models import SealedColumnRow, SealedSumRow, SealRow, TrafficRollupRow
 from analytics_app.stream.models import WriterRow
 from analytics_app.websites.models import WebsiteRow
+
+
+async def time(db: AsyncConnection) -> datetime:
+    """The time by Postgres' clock."""
+    found: datetime = (await db.execute(select(func.clock_timestamp()))).scalar_one()
+    return found
 
 
 async def claim(db: AsyncConnection, job: str, slot: str) -> bool:
@@ -74,26 +84,28 @@ async def retentions(db: AsyncConnection) -> dict[int, int | None]:
     return {row.id: row.events_retention_days for row in rows}
 
 
-async def remove_sessions(
-    db: AsyncConnection, website_id: int, before: datetime | None, most: int
-) -> tuple[int, list[int]]:
-    """Delete up to `most` sessions of a website that ended before `before` (None: any), and their events.
-
-    Rollups lose what they counted of them, in rows of partition -1, so that a recount stays equal. Returns how many,
-    and the days (numbered since 1970) they were under way on, whose seals must be taken off in this transaction.
-    """
-    answer = await db.execute(text(_REMOVE_SESSIONS), {"website_id": website_id, "before": before, "most": most})
-    removed, days = answer.one()
-    return int(removed), days
+async def replay_retentions(db: AsyncConnection) -> dict[int, int | None]:
+    """By website, the days its recordings are kept; None where the setting decides."""
+    rows = await db.execute(select(WebsiteRow.id, WebsiteRow.replays_retention_days))
+    return {row.id: row.replays_retention_days for row in rows}
 
 
 async def remove_rest(db: AsyncConnection, website_id: int) -> None:
     """Delete what is left of a website without sessions: rollups, visitors, terms, and the website itself."""
-    rows: tuple[Any, ...] = (TrafficRollupRow, SealedSumRow, SealRow, VisitorRow, TermRow, ClientIdRow)
+    rows: tuple[Any, ...] = (TrafficRollupRow, SealedSumRow, SealedColumnRow, SealRow, ExposureRow, VisitorRow, TermRow)
+    rows = (*rows, ClientIdRow)
     for row in rows:
         await db.execute(delete(row).where(row.website_id == website_id))
-    await db.execute(text("DELETE FROM live_views WHERE website_id = :id"), {"id": website_id})
+    for table in ("live_views", "live_removals"):
+        await db.execute(text(f"DELETE FROM {table} WHERE website_id = :id"), {"id": website_id})
+    funnels = select(FunnelRow.id).where(FunnelRow.website_id == website_id)
+    await db.execute(delete(FunnelRunRow).where(FunnelRunRow.funnel_id.in_(funnels)))
+    for row in (FunnelProgressRow, FunnelRow, FunnelSetRow):
+        await db.execute(delete(row).where(row.website_id == website_id))
+    await bots.forget_website(db, website_id)
     await db.execute(delete(WebsiteRow).where(WebsiteRow.id == website_id))
+    # At last: each definition that goes counts its version up once more.
+    await db.execute(delete(DefinitionVersionRow).where(DefinitionVersionRow.website_id == website_id))
 
 
 async def tidy_rollups(db: AsyncConnection, website_id: int, before: datetime) -> None:
@@ -106,37 +118,3 @@ async def tidy_rollups(db: AsyncConnection, website_id: int, before: datetime) -
         ),
         {"website_id": website_id, "before": before},
     )
-
-
-_QUARTER = "date_bin('15 minutes', {}, 'epoch')"
-
-_REMOVE_SESSIONS = f"""
-WITH gone AS (
-    DELETE FROM sessions WHERE (id, started_at) IN (
-        SELECT id, started_at FROM sessions
-        WHERE website_id = :website_id AND (CAST(:before AS timestamptz) IS NULL OR last_at < :before)
-        LIMIT :most)
-    RETURNING id, started_at, last_at, is_bounce, duration_s, pageviews
-), lost AS (
-    DELETE FROM events WHERE session_id IN (SELECT id FROM gone) RETURNING at, kind
-), sums AS (
-    SELECT {_QUARTER.format("started_at")} AS bucket, 0 AS pageviews, 0 AS events, 1 AS sessions,
-           is_bounce::int AS bounces, duration_s, pageviews AS session_pageviews FROM gone
-    UNION ALL
-    SELECT {_QUARTER.format("at")}, (kind = 1)::int, (kind <> 1)::int, 0, 0, 0, 0 FROM lost
-), subtracted AS (
-    INSERT INTO traffic_rollups AS r
-        (website_id, bucket, partition, pageviews, events, sessions, bounces, duration_s, session_pageviews)
-    SELECT :website_id, bucket, -1, -sum(pageviews), -sum(events), -sum(sessions), -sum(bounces), -sum(duration_s),
-           -sum(session_pageviews)
-    FROM sums GROUP BY bucket ORDER BY bucket
-    ON CONFLICT (website_id, bucket, partition) DO UPDATE SET
-        pageviews = r.pageviews + excluded.pageviews, events = r.events + excluded.events,
-        sessions = r.sessions + excluded.sessions, bounces = r.bounces + excluded.bounces,
-        duration_s = r.duration_s + excluded.duration_s,
-        session_pageviews = r.session_pageviews + excluded.session_pageviews
-)
-SELECT count(*), ARRAY(SELECT DISTINCT day FROM gone, generate_series(
-    floor(extract(epoch FROM started_at) / 86400)::int, floor(extract(epoch FROM last_at) / 86400)::int) AS day)
-FROM gone
-"""
