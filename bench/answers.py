@@ -30,6 +30,13 @@ def outcome_of(received: bytes, start: int) -> str:
     return "ignored" if status == b"202" else status.decode("ascii", "replace")
 
 
+def hits_of(request: bytes, body: bytes, outcome: str, batch_hits: int) -> int:
+    """How many hits `request`, answered `body`, is about: of a batch that was taken, those that were."""
+    if not request.startswith(b"POST /analytics/batch "):
+        return 1
+    return body.count(b'"event_id":') if outcome == "ok" else batch_hits
+
+
 def event_id_of(body: bytes) -> int:
     """The event id in the answer to a pageview. Raises ValueError where there is none."""
     at = body.find(b'"event_id":')

@@ -1,4 +1,4 @@
-"""How long after its `ok` a hit shows in the live view and in the statistics, on a service with nothing else to do."""
+"""How long after its `ok` a hit shows in the live view and in the statistics: of an idle service, and of a busy one."""
 
 import http.client
 import json
@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.agents import BROWSERS
+from bench.generator import Order
+from bench.ingest import Conditions
 from bench.latencies import Latencies
+from bench.load import load
 from bench.service import Service
+from bench.traffic import Traffic
 
 ASKED_EVERY_S = 0.004
 SHOWN_WITHIN_S = 10.0
@@ -50,8 +54,30 @@ class Place:
 PLACES = (Place("realtime", "active_visitors"), Place("stats", "total_pageviews"))
 
 
-def freshness(service: Service, samples: int) -> dict[str, Any]:
-    """Track new visitors one at a time and ask until each shows; latencies in ms by place, and what went wrong."""
+def freshness(service: Service, samples: int, under: Conditions) -> dict[str, Any]:
+    """Track new visitors one at a time and ask until each shows; latencies in ms by place, and what went wrong.
+
+    Where `under` names a rate, hits on other websites are sent at that rate meanwhile.
+    """
+    if not under.rate:
+        return _watched(service, samples)
+    traffic = Traffic(
+        f"127.0.0.1:{service.port}",
+        tuple(site["pixel_key"] for site in service.new_websites(under.websites)),
+        under.visitors,
+        under.paths,
+    )
+    order = Order(service.port, under.connections, under.seconds, under.mix, traffic, 0, under.rate)
+    with load([order]) as sending:
+        sending.go()
+        found = _watched(service, samples, until=time.monotonic() + under.seconds)
+        sent = sending.result()
+    answers = {outcome: count for outcome, count in sent.outcomes.items() if outcome != "ok"}
+    found["faults"] += [f"of the load {count} were answered {outcome}" for outcome, count in answers.items()]
+    return {**found, "rate": round(sent.outcomes["ok"] / (sent.ended_at - sent.began_at))}
+
+
+def _watched(service: Service, samples: int, until: float | None = None) -> dict[str, Any]:
     website = service.new_websites(1)[0]
     seen = {place.name: Latencies() for place in PLACES}
     faults: list[str] = []
@@ -59,6 +85,9 @@ def freshness(service: Service, samples: int) -> dict[str, Any]:
     sender, readers = Client(service), {place.name: Client(service) for place in PLACES}
     with ThreadPoolExecutor(len(PLACES)) as pool:
         for number in range(1, samples + 1):
+            if until is not None and time.monotonic() > until:
+                samples = number - 1
+                break
             time.sleep(rng.random() * PAUSE_S)
             who = {"visitor_id": str(uuid.uuid4()), "session_id": str(uuid.uuid4())}
             answer = sender.track({"key": website["pixel_key"], "path": f"/page/{number}", **who})

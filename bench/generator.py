@@ -15,11 +15,12 @@ from typing import Any, cast
 
 import uvloop
 
-from bench.answers import body_of, outcome_of
+from bench.answers import body_of, hits_of, outcome_of
 from bench.latencies import Latencies
-from bench.traffic import MIXES, Script, Traffic, views
+from bench.traffic import BATCH_HITS, MIXES, Script, Traffic, views
 
 ANSWERED_WITHIN_S = 15.0
+VIEWS = (b"POST /analytics/track ", b"POST /analytics/batch ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Order:
     mix: str
     traffic: Traffic
     seed: int
+    rate: float = 0.0
+    """Requests a second in all; 0: each connection sends its next when the one before is answered."""
 
     def line(self) -> str:
         """The order as a line for the generator's stdin."""
@@ -69,10 +72,13 @@ class Sent:
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection: the next request follows the answer to the one before."""
+    """One keep-alive connection: the next request follows the answer to the one before, `every_s` after that was due.
+
+    A request that comes late because the one before did is measured from when it was due.
+    """
 
     def __init__(self, script: Script, sent: Sent, until: float) -> None:
-        self.script, self.sent, self.until = script, sent, until
+        self.script, self.sent, self.until, self.every_s = script, sent, until, 0.0
         self.request, self.sent_at, self.received = b"", 0.0, b""
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.transport: asyncio.Transport | None = None
@@ -82,11 +88,21 @@ class Connection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
 
     def start(self) -> None:
-        """Send the first request."""
-        self._send(next(self.script), time.monotonic())
+        """Send the first request: at once, or some time within the first interval."""
+        now = time.monotonic()
+        self._send_at(next(self.script), now + self.every_s * random.random(), now)  # noqa: S311 - no secret
+
+    def _send_at(self, request: bytes, due: float, now: float) -> None:
+        if due > now:
+            self.request, self.sent_at = b"", due
+            asyncio.get_running_loop().call_later(due - now, self._send, request, due)
+        else:
+            self._send(request, due)
 
     def _send(self, request: bytes, now: float) -> None:
         assert self.transport is not None
+        if self.transport.is_closing():
+            return
         self.request, self.sent_at = request, now
         self.transport.write(request)
 
@@ -103,11 +119,13 @@ class Connection(asyncio.Protocol):
         now, sent = time.monotonic(), self.sent
         sent.latencies.add(now - self.sent_at)
         outcome = outcome_of(data, start)
-        sent.outcomes[outcome] += 1
-        if outcome == "ok" and self.request.startswith(b"POST /analytics/track "):
-            sent.views += 1
-        if now < self.until:
-            self._send(self.script.send(data[start:stop]), now)
+        hits = hits_of(self.request, data[start:stop], outcome, BATCH_HITS)
+        sent.outcomes[outcome] += hits
+        if outcome == "ok" and self.request.startswith(VIEWS):
+            sent.views += hits
+        due = self.sent_at + self.every_s if self.every_s else now
+        if max(now, due) < self.until:
+            self._send_at(self.script.send(data[start:stop]), due, now)
         else:
             self.request = b""
             self.end()
@@ -141,6 +159,7 @@ async def run(order: Order) -> Sent:
     sent.began_at, cpu_before_s = time.monotonic(), time.process_time()
     for connection in connections:
         connection.until = sent.began_at + order.seconds
+        connection.every_s = order.connections / order.rate if order.rate else 0.0
         connection.start()
     await asyncio.wait([one.ended for one in connections], timeout=order.seconds + ANSWERED_WITHIN_S)
     sent.ended_at, sent.cpu_s = time.monotonic(), time.process_time() - cpu_before_s

@@ -2,10 +2,11 @@
 
 import os
 import time
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from bench.generator import Order, Sent
+from bench.lag import lag_at
 from bench.load import load, shared_out
 from bench.profile import Profiler
 from bench.service import Service
@@ -29,6 +30,16 @@ class Conditions:
     paths: int = 1000
     mix: str = "single"
     generators: int = 1
+    rate: float = 0.0
+    """Requests a second; 0: as many as are answered."""
+    follows: bool = False
+    """Whether a run ends only when visitors have been followed through funnels, too."""
+    seed: int = 1
+    """Of other visitors with other sessions."""
+
+    def lasting(self, seconds: float) -> Self:
+        """The same for another time."""
+        return replace(self, seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,42 +49,63 @@ class Run:
     sent: Sent
     stored_at: float | None
     found: Counts
+    records: int
+    transactions: int
     cpu: Used
     peaks: dict[str, int]
     restarted: bool
     verified: str
     load_average: tuple[float, float]
+    longest_lag_s: float | None = None
 
 
-def ingest(service: Service, under: Conditions, profiler: Profiler) -> Run:
-    """Send, wait until all is stored, and count."""
-    keys = tuple(site["pixel_key"] for site in service.new_websites(under.websites))
-    traffic = Traffic(f"127.0.0.1:{service.port}", keys, under.visitors, under.paths)
-    orders = [
-        Order(service.port, connections, under.seconds, under.mix, traffic, seed)
-        for seed, connections in enumerate(shared_out(under.connections, under.generators))
-    ]
+def ingest(
+    service: Service, under: Conditions, profiler: Profiler, keys: tuple[str, ...] = (), only: tuple[int, ...] = ()
+) -> Run:
+    """Send, wait until all is stored, and count.
+
+    `keys` are of the websites to send to; new ones are made without. A recount is made of all websites, or of `only`
+    some, where there is much that was counted before.
+    """
+    keys = keys or _new_websites(service, under)
+    traffic = Traffic(f"127.0.0.1:{service.port}", keys, under.visitors, under.paths, under.seed)
+    orders = orders_of(under, service.port, traffic)
     processes = service.processes()
     load_before = os.getloadavg()[0]
     with database(service.database_url) as db, load(orders) as sending, Memory(processes) as memory:
-        before, cpu_before = db.counts(), read_cpu(processes)
-        with profiler.watching(processes, under.seconds):
+        before, batches_before, cpu_before = db.counts(), db.batches(), read_cpu(processes)
+        with profiler.watching(processes, under.seconds), lag_at(service.database_url, under.rate) as lag:
             sending.go()
             sent = sending.result()
             load_after = os.getloadavg()[0]
             stored_at = db.wait_until_settled(before, sent.outcomes["ok"], STALLED_AFTER_S)
+            if under.follows and stored_at is not None:
+                stored_at = max(stored_at, db.wait_until_followed() or stored_at)
         cpu = used(cpu_before, read_cpu(processes), **{LOAD: sent.cpu_s})
         found = db.counts() - before
+        time.sleep(WATCHED_EVERY_S)  # the statistics come a moment late
+        records, transactions = (after - before for before, after in zip(batches_before, db.batches(), strict=True))
     return Run(
-        sent, stored_at, found, cpu, memory.by_role(), service.processes() != processes,
-        _verified(service), (load_before, load_after),
+        sent, stored_at, found, records, transactions, cpu, memory.by_role(), service.processes() != processes,
+        _verified(service, only), (load_before, load_after), lag.longest_s if under.rate else None,
     )  # fmt: skip
 
 
-def _verified(service: Service) -> str:
+def orders_of(under: Conditions, port: int, traffic: Traffic) -> list[Order]:
+    """What each process of the load is to do."""
+    return [
+        Order(port, connections, under.seconds, under.mix, traffic, seed, under.rate * connections / under.connections)
+        for seed, connections in enumerate(shared_out(under.connections, under.generators))
+    ]
+
+
+def _new_websites(service: Service, under: Conditions) -> tuple[str, ...]:
+    return tuple(site["pixel_key"] for site in service.new_websites(under.websites))
+
+
+def _verified(service: Service, only: tuple[int, ...]) -> str:
     """Empty where `analytics verify` finds every rollup equal to a recount; else what it says."""
-    time.sleep(WATCHED_EVERY_S)
-    answer = service.command("verify")
+    answer = service.command("verify", *(word for one in only for word in ("--website", str(one))))
     return "" if answer.returncode == 0 else (answer.stdout + answer.stderr).strip() or "failed"
 
 
@@ -117,6 +149,8 @@ def figures(run: Run) -> dict[str, Any]:
             "per_s": round(run.found.stored / storing_s) if storing_s else 0,
             "seconds": round(storing_s, 2) if storing_s else None,
             "after_the_last_answer_s": round(storing_s - sending_s, 2) if storing_s else None,
+            "hits_per_record": round(run.found.stored / max(1, run.records), 1),
+            "hits_per_transaction": round(run.found.stored / max(1, run.transactions), 1),
         },
         "cpu_us_per_hit": {
             "all": round(service_s / ok * 1e6, 1),
@@ -130,5 +164,6 @@ def figures(run: Run) -> dict[str, Any]:
             "load_average_after": round(run.load_average[1], 2),
             "cpu_elsewhere_s": round(run.cpu.elsewhere_s, 1),
         },
+        "longest_lag_s": None if run.longest_lag_s is None else round(run.longest_lag_s, 2),
         "faults": faults(run),
     }

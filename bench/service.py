@@ -92,6 +92,7 @@ def service(*, data_dir: Path | None, web: int, workers: int, settings: Mapping[
         environment |= {
             "ANALYTICS_BOOTSTRAP_TOKEN": token,
             "ANALYTICS_TRACKING_RATE_LIMIT": "off",
+            "ANALYTICS_BOTS_BEHAVIOUR": "off",  # one address sends for all
             "ANALYTICS_LOG_LEVEL": "warning",
             **settings,
         }

@@ -4,11 +4,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 
 LOOKED_EVERY_S = 0.02
+STILL_S = 1.5
+"""A batch of funnels waits for less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,47 @@ class Database:
         assert row is not None
         settled = self.settled()
         return Counts(settled.stored, settled.not_counted, row[0], row[1])
+
+    def batches(self) -> tuple[int, int]:
+        """How many records of hits were stored ever, and in how many transactions (as Postgres' statistics know)."""
+        row = self.db.execute(
+            "SELECT (SELECT coalesce(sum(next_offset), 0)::bigint FROM stream_positions WHERE topic LIKE '%hits'), "
+            "(SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'stream_positions')"
+        ).fetchone()
+        assert row is not None
+        return row[0], row[1]
+
+    def live_sessions(self) -> int:
+        """How many session ids have a state that a hit may still change."""
+        return int(self._one("SELECT count(*) FROM session_states"))
+
+    def bytes(self) -> int:
+        """What the database takes on disk."""
+        return int(self._one("SELECT pg_database_size(current_database())"))
+
+    def wait_until_followed(self) -> float | None:
+        """Wait until visitors have been followed through funnels; returns when the last was, None if none was.
+
+        What lies on their topic is seen by whether its position still moves.
+        """
+        last, moved_at, began = self._followed(), None, time.monotonic()
+        while time.monotonic() - (moved_at or began) < STILL_S:
+            time.sleep(LOOKED_EVERY_S)
+            if (found := self._followed()) != last:
+                last, moved_at = found, time.monotonic()
+        return moved_at
+
+    def _followed(self) -> int:
+        return int(
+            self._one(
+                "SELECT coalesce(sum(next_offset), 0)::bigint FROM stream_positions WHERE topic LIKE '%visitor-events'"
+            )
+        )
+
+    def _one(self, query: LiteralString) -> Any:
+        row = self.db.execute(query).fetchone()
+        assert row is not None
+        return row[0]
 
     def wait_until_settled(self, before: Counts, hits: int, within_s: float) -> float | None:
         """Wait until `hits` more than `before` are settled; returns when that was, by the monotonic clock.

@@ -14,6 +14,7 @@ from bench.answers import event_id_of
 PREBUILT = 20_000
 IDS_AT_ONCE = 1024
 ID_LENGTH = 36
+BATCH_HITS = 500
 
 Script = Generator[bytes, bytes, None]
 """Yields requests; is sent the body of each answer."""
@@ -42,10 +43,11 @@ class View:
 
 
 def views(traffic: Traffic, count: int = PREBUILT) -> list[View]:
-    """`count` pageviews of random visitors on random pages, each visitor on the website that it belongs to."""
+    """Pageviews on random pages, each visitor on its own website: `count` of them, and one or more of each visitor."""
     rng = random.Random(traffic.seed)  # noqa: S311 - no secret
     visitors = [_visitor(rng, number, traffic) for number in range(traffic.visitors)]
-    return [_view(rng, rng.choice(visitors), traffic) for _ in range(count)]
+    more = [rng.choice(visitors) for _ in range(count - len(visitors))]
+    return [_view(rng, visitor, traffic) for visitor in visitors + more]
 
 
 def _visitor(rng: random.Random, number: int, traffic: Traffic) -> tuple[str, str, dict[str, object]]:
@@ -134,8 +136,55 @@ def real_mix(pool: list[View], rng: random.Random) -> Script:
         yield _request("leave", view.headers, session)
 
 
+def busy_mix(pool: list[View], rng: random.Random) -> Script:
+    """Pageviews, and an event of a hundred different ones in every fifth place."""
+    ids = new_ids()
+    while True:
+        for _ in range(4):
+            view = rng.choice(pool)
+            yield view.before + next(ids) + view.after
+        view = rng.choice(pool)
+        name = b'"type":"event","name":"signup%d"' % rng.randrange(100)
+        body = view.before.partition(b"\r\n\r\n")[2].replace(b'"type":"pageview"', name) + next(ids) + view.after
+        yield request_head("event", view.headers, len(body)) + body
+
+
+def batches(pool: list[View], rng: random.Random) -> Script:
+    """Pageviews, `BATCH_HITS` in a call, as a server reports them."""
+    ids = new_ids()
+    bodies = [view.before.partition(b"\r\n\r\n")[2] for view in pool]
+    while True:
+        hits = b",".join([rng.choice(bodies) + next(ids) + b'"}' for _ in range(BATCH_HITS)])
+        body = b'{"hits":[%b]}' % hits
+        yield request_head("batch", pool[0].headers, len(body)) + body
+
+
+def new_exposures(pool: list[View], rng: random.Random) -> Script:
+    """Variants for visitors who were never seen, of the experiment that stands in the key's place."""
+    ids = new_ids()
+    while True:
+        view = rng.choice(pool)
+        yield _variant(view, next(ids).decode())
+
+
+def known_exposures(pool: list[View], rng: random.Random) -> Script:
+    """Variants for visitors who come again and again."""
+    while True:
+        view = rng.choice(pool)
+        yield _variant(view, view.session_id)
+
+
+def _variant(view: View, visitor_id: str) -> bytes:
+    query = f"experiment_id={view.key}&visitor_id={visitor_id}"
+    return f"GET /analytics/experiment/variant?{query} HTTP/1.1\r\n{view.headers}\r\n".encode()
+
+
 MIXES: dict[str, Callable[[list[View], random.Random], Script]] = {
     "single": single_hits,
     "real": real_mix,
+    "busy": busy_mix,
+    "batch": batches,
+    "new": new_exposures,
+    "known": known_exposures,
 }
 """What each connection sends, one request after the answer to the one before."""

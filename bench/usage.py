@@ -115,6 +115,25 @@ def _held(tree: list[psutil.Process]) -> int:
     return total
 
 
+def held_by_role(processes: Sequence[tuple[str, int]]) -> dict[str, int]:
+    """What those processes hold now, in bytes by role, of what they share their parts."""
+    held: dict[str, int] = defaultdict(int)
+    for role, pid in processes:
+        for process in trees(processes, pid):
+            with suppress(psutil.Error):
+                full = process.memory_full_info()
+                held[role] += getattr(full, "pss", full.uss)
+    return dict(held)
+
+
+def high_water_of(pid: int) -> int:
+    """The most bytes that the process ever held resident; 0 where it is gone."""
+    try:
+        return high_water(psutil.Process(pid))
+    except psutil.Error:
+        return 0
+
+
 def high_water(process: psutil.Process) -> int:
     """The most bytes a process ever held resident; where the system does not say, what it holds now."""
     with suppress(OSError):
