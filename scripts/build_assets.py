@@ -4,14 +4,17 @@
 
 writes, and only when an input has changed (a stamp says so):
 
-- `web/static/built/analytics.js`: `web/static/analytics.js`, minified by esbuild.
+- `web/static/built/analytics.js`, and what else SCRIPTS names: the source of that name in `web/static`, minified.
 - `web/static/built/rapidoc.js`: the API page's renderer, as its authors built it.
+- `web/static/built/simpleheat.js`: what draws heatmaps.
 - `web/static/built/LICENSES.txt`: the licences of all that is taken over here.
 - `analytics_app/intake/data/referrers.json`: `{"host[/path]": {"source": "Google", "medium": "search"}}`; keys are in
   small letters, without a leading `www.` and without a slash at the end; medium is one of search, social, email, paid,
   referral, unknown (an engine's other pages, such as its help).
 - `analytics_app/intake/data/bots.json`: `["crawl", "^curl/", …]`, regular expressions in RE2's syntax, to be searched
   in a user agent without regard to case; one that is found means a bot.
+- `analytics_app/intake/data/crawlers.json`: `[["Googlebot", "search-engine"], …]`, the same of another list, whose
+  case counts, each with its tags.
 
 All of it is data of the installed package, so a wheel that was built after this script needs no npm.
 
@@ -33,31 +36,55 @@ import time
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = ROOT / "node_modules"
 BUILT = ROOT / "web" / "static" / "built"
 LISTS = ROOT / "analytics_app" / "intake" / "data"
-TRACKER = ROOT / "web" / "static" / "analytics.js"
+SOURCES = ROOT / "web" / "static"
+SCRIPTS: dict[str, tuple[str, ...]] = {
+    # What browsers load, with further options of esbuild. Mangled are fields of a script's own objects only.
+    "replay.js": ("--bundle", "--format=iife"),
+    "player.js": ("--bundle", "--format=iife", "--legal-comments=none"),
+    "analytics.js": ("--mangle-props=^(engaged|reach|flying|tries|seconds|depth|kind|done)$",),
+    "experiments.js": (),
+    "heatmap.js": (),
+}
 PACKAGES = (ROOT / "package.json", ROOT / "package-lock.json", ROOT / ".npmrc")
 LICENSES = (
     "rapidoc/LICENSE.txt",
     "rapidoc/dist/rapidoc-min.js.LICENSE.txt",
     "@tryghost/referrer-parser/LICENSE",
     "isbot/LICENSE",
+    "crawler-user-agents/LICENSE",
+    "@xstate/fsm/LICENSE",
+    "base64-arraybuffer/LICENSE",
+    "mitt/LICENSE",
+    "nanoid/LICENSE",
+    "picocolors/LICENSE",
+    "postcss/LICENSE",
+    "source-map-js/LICENSE",
+    "simpleheat/LICENSE",
 )
+# The packages of rrweb name their licence, MIT, and bring no copy of it.
+RRWEB = Path(__file__).with_name("rrweb-license.txt")
 OUTPUTS = (
-    BUILT / "analytics.js",
+    *(BUILT / name for name in SCRIPTS),
     BUILT / "rapidoc.js",
+    BUILT / "rrweb.css",
+    BUILT / "simpleheat.js",
     BUILT / "LICENSES.txt",
     LISTS / "referrers.json",
     LISTS / "bots.json",
+    LISTS / "crawlers.json",
 )
 
 OLDEST_NODE = 18  # esbuild asks for it
 NPM_WITHIN_S = 600
 UNREACHABLE = re.compile(r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ERR_SOCKET_TIMEOUT")
+# Of crawler-user-agents: windows of apps, editors and a phone's build, behind which people sit.
+PEOPLES = {r"AP3A\.240617\.008", r"Code\/1\.", "MetaIAB Facebook", r"Trae\/", "Fluid"}
 RUN_LIST = 'import("isbot").then(({list}) => process.stdout.write(JSON.stringify(list)))'
 
 
@@ -151,11 +178,11 @@ def install(node: Node) -> None:
         put(stamp, value)
 
 
-def minify(node: Node) -> str:
-    """The tracker, minified; ES2020 runs in every browser since 2021."""
-    esbuild = MODULES / "esbuild" / "bin" / "esbuild"
-    own = "--mangle-props=^(engaged|reach|flying|tries|answer)$"  # fields of its own objects, which no one else sees
-    return run((node.node, str(esbuild), str(TRACKER), "--minify", own, "--target=es2021", "--charset=utf8"), node)
+def minify(name: str, node: Node) -> str:
+    """A script, minified; ES2021 runs in every browser since 2021."""
+    esbuild, source = MODULES / "esbuild" / "bin" / "esbuild", SOURCES / name
+    options = ("--minify", "--target=es2021", "--charset=utf8", *SCRIPTS[name])
+    return run((node.node, str(esbuild), str(source), *options), node)
 
 
 def referrers(entries: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
@@ -165,6 +192,11 @@ def referrers(entries: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
         key = place.lower().removeprefix("www.").rstrip("/")
         known.setdefault(key, {"source": entry["source"], "medium": entry["medium"]})
     return dict(sorted(known.items()))
+
+
+def crawlers(entries: list[dict[str, Any]]) -> list[list[str]]:
+    """Patterns of crawlers with their tags, space-separated; what people use too is left out."""
+    return [[linear(entry["pattern"]), " ".join(entry["tags"])] for entry in entries if entry["pattern"] not in PEOPLES]
 
 
 def linear(pattern: str) -> str:
@@ -212,22 +244,29 @@ def say(words: str) -> None:
 
 def build(*, force: bool = False) -> None:
     """Make every output from the inputs as they are; raises AssetError when that cannot be done."""
-    stamp, value = BUILT / ".stamp", digest((*PACKAGES, TRACKER, Path(__file__)))
+    stamp, value = BUILT / ".stamp", digest((*PACKAGES, *(SOURCES / name for name in SCRIPTS), Path(__file__)))
     if not force and stamped(stamp, value) and all(file.is_file() for file in OUTPUTS):
         say("up to date")
         return
     begun = time.monotonic()
     node = find_node()
     install(node)
-    say("minifying the tracker")
-    put(BUILT / "analytics.js", minify(node))
+    say("minifying the scripts")
+    for name in SCRIPTS:
+        put(BUILT / name, minify(name, node))
     # The line that names the bundle's source map goes: the map is not there.
     put(BUILT / "rapidoc.js", re.sub(r"\n//# sourceMappingURL=\S+\s*$", "\n", text("rapidoc/dist/rapidoc-min.js")))
-    put(BUILT / "LICENSES.txt", "\n\n".join(f"{name}\n\n{text(name)}" for name in LICENSES))
+    put(BUILT / "rrweb.css", re.sub(r"/\*# sourceMappingURL=\S+ \*/", "", text("@rrweb/replay/dist/style.min.css")))
+    put(
+        BUILT / "LICENSES.txt",
+        "\n\n".join((RRWEB.read_text(encoding="utf-8"), *(f"{name}\n\n{text(name)}" for name in LICENSES))),
+    )
+    put(BUILT / "simpleheat.js", text("simpleheat/simpleheat.js"))
     say("writing the lists of referrers and bots")
     put(LISTS / "referrers.json", as_json(referrers(json.loads(text("@tryghost/referrer-parser/lib/referrers.json")))))
     patterns = json.loads(run((node.node, "-e", RUN_LIST), node))
     put(LISTS / "bots.json", as_json([linear(pattern) for pattern in patterns]))
+    put(LISTS / "crawlers.json", as_json(crawlers(json.loads(text("crawler-user-agents/crawler-user-agents.json")))))
     put(stamp, value)
     say(f"built in {time.monotonic() - begun:.1f} s")
 

@@ -25,35 +25,88 @@ def mount() -> None:
     if settings().role == "worker":  # it serves nobody but its operator
         return
     # A worker loads none of it.
-    from web import batch, openapi, pages, realtime, stats, tokens, track, websites  # noqa: PLC0415
+    from web import (  # noqa: PLC0415
+        alerts,
+        assignment,
+        batch,
+        bots,
+        consent,
+        event_streams,
+        experiment_results,
+        experiments,
+        funnel_numbers,
+        funnels,
+        gdpr,
+        goals,
+        heatmap_samples,
+        heatmaps,
+        openapi,
+        pages,
+        realtime,
+        recording,
+        replay_pages,
+        replays,
+        reports,
+        stats,
+        tokens,
+        track,
+        websites,
+    )
 
     add("/analytics", track.blueprint)
     add("/analytics", batch.blueprint)
     add("/analytics", websites.blueprint)
     add("/analytics", stats.blueprint)
+    add("/analytics", goals.blueprint)
+    add("/analytics", heatmaps.blueprint)
+    add("/analytics", heatmap_samples.blueprint)
+    add("/analytics", pages.heatmaps)
     add("/analytics", realtime.blueprint)
-    app.web.web_app.on_shutdown.append(realtime.PUSHED.end)
+    add("/analytics", bots.blueprint)
+    add("/analytics", reports.blueprint)
+    add("/analytics", alerts.blueprint)
+    add("/analytics", gdpr.blueprint)
+    add("/analytics", consent.blueprint)
+    add("/analytics", experiments.blueprint)
+    add("/analytics", experiment_results.blueprint)
+    add("/analytics", assignment.blueprint)
+    add("/analytics", funnels.blueprint)
+    add("/analytics", funnel_numbers.blueprint)
+    add("/analytics", recording.blueprint)
+    add("/analytics", replays.blueprint)
     add("/analytics", tokens.blueprint)
     add("/analytics", openapi.blueprint)
     add("/analytics", pages.docs)
     add("", pages.scripts)
     add("", pages.demo)
+    add("", replay_pages.blueprint)
+    app.web.web_app.on_shutdown.append(event_streams.end_all)
 
 
 async def background(_: Application) -> AsyncIterator[None]:
     """What runs beside the requests for as long as they are served."""
     works = [PRESENCE.keep_looking, LAST_USED.keep_writing, accept_given_token_in_time]
     if settings().role != "worker":
-        from web.intake import EDGE, RUNNING, warm_up  # noqa: PLC0415
+        from web import exposures  # noqa: PLC0415
+        from web.heatmap_samples import SAMPLES  # noqa: PLC0415
+        from web.intake import EDGE, warm_up  # noqa: PLC0415
+        from web.judging import DETECTED, SIGHTINGS  # noqa: PLC0415
         from web.limits import LIMITS  # noqa: PLC0415
+        from web.recording import EDGE as RECORDINGS  # noqa: PLC0415
+        from web.recording import STOPPED  # noqa: PLC0415
+        from web.running import RUNNING  # noqa: PLC0415
 
-        works += [LIMITS.keep_settled, RUNNING.keep_reading, stream_figures.keep_writing]
+        works += [LIMITS.keep_settled, RUNNING.keep_reading, SIGHTINGS.keep_writing, STOPPED.keep_reading]
+        works += [stream_figures.keep_writing]
         warm_up()
-        await EDGE.on_start()
+        edges = (EDGE, DETECTED, exposures.EDGE, RECORDINGS, SAMPLES)
+        for edge in edges:
+            await edge.on_start()
     tasks = [asyncio.create_task(work()) for work in works]
     yield
     if settings().role != "worker":
-        await EDGE.on_stop()
+        for edge in edges:
+            await edge.on_stop()
     for task in tasks:
         task.cancel()
     for task in tasks:

@@ -11,7 +11,7 @@ from analytics_app.intake.schemas import TrackBody, Tracked
 from analytics_app.shapes import ErrorOut
 from web import bodies, intake
 from web.errors import shape_of
-from web.intake import Taken
+from web.intake import Answer, Taken
 from web.resource import json_response, operation, validated
 from web.track import Tracking, counted
 
@@ -60,7 +60,7 @@ class Batch(Tracking):
         except AnalyticsError as error:
             return counted(error)
 
-    async def _safe(self, taken: Taken | AnalyticsError) -> Tracked | AnalyticsError:
+    async def _safe(self, taken: Taken | AnalyticsError) -> Answer | AnalyticsError:
         if isinstance(taken, AnalyticsError):
             return taken
         try:
@@ -69,5 +69,5 @@ class Batch(Tracking):
             return counted(error)
 
 
-def _shown(result: Tracked | AnalyticsError) -> dict[str, Any]:
-    return shape_of(result) if isinstance(result, AnalyticsError) else result.model_dump(exclude_none=True)
+def _shown(result: Answer | AnalyticsError) -> dict[str, Any]:
+    return shape_of(result) if isinstance(result, AnalyticsError) else result.shown()

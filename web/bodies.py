@@ -18,17 +18,21 @@ GZIP = b"\x1f\x8b"
 _INFLATE_GZIP = 16 + zlib.MAX_WBITS
 
 
-async def read(request: Request, limit: int = LIMIT) -> bytes:
+async def read(request: Request, limit: int = LIMIT, inflated_limit: int | None = None) -> bytes:
     """The body, inflated where it was sent as gzip.
 
-    Raises `PayloadTooLarge` where it has more than `limit` bytes before or after inflation (no more than that is ever
-    held), `Invalid` where it cannot be read.
+    Raises `PayloadTooLarge` where it has more than `limit` bytes before inflation, or more than `inflated_limit` (the
+    same, unless given) after it (no more than that is ever held), `Invalid` where it cannot be read.
     """
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
         raise Invalid("The body's Content-Encoding is not understood: gzip, or none")
+    content = request.content
+    if content.is_eof() and content.total_bytes <= limit:  # it came with the headers, as short ones do
+        sent = content.read_nowait()
+        return inflated(sent, inflated_limit or limit) if encoding and sent.startswith(GZIP) else sent
     body = bytearray()
     try:
         while chunk := await request.content.readany():
@@ -38,7 +42,7 @@ async def read(request: Request, limit: int = LIMIT) -> bytes:
     except RequestPayloadError:
         raise Invalid("The body could not be read to its end") from None
     sent = bytes(body)
-    return inflated(sent, limit) if encoding and sent.startswith(GZIP) else sent
+    return inflated(sent, inflated_limit or limit) if encoding and sent.startswith(GZIP) else sent
 
 
 def inflated(body: bytes, limit: int) -> bytes:

@@ -1,8 +1,9 @@
 """Headers that every answer carries, streams and errors included."""
 
-import secrets
+import random
 
 from aiohttp.web import Request, RequestKey, StreamResponse
+from multidict import CIMultiDict
 
 from web import cors
 from web.resource import RESOURCE
@@ -19,9 +20,15 @@ PAGE = {
 """Of every HTML page: nothing from elsewhere, in nobody's frame."""
 
 
+# In the form that goes into an answer's headers at a stroke.
+_OF_ALL = CIMultiDict({"X-Content-Type-Options": "nosniff"})
+_OF_PUBLIC = CIMultiDict({**_OF_ALL, **cors.ANY_ORIGIN})
+
+
 def new_request_id() -> str:
     """A name for one request, for the log and for whoever asks about it."""
-    return secrets.token_hex(8)
+    # No secret, so the system need not be asked for it.
+    return f"{random.getrandbits(64):016x}"
 
 
 async def put_headers(request: Request, response: StreamResponse) -> None:
@@ -29,12 +36,11 @@ async def put_headers(request: Request, response: StreamResponse) -> None:
     request[STARTED] = True
     headers = response.headers
     headers["X-Request-Id"] = request[REQUEST_ID]
-    headers["X-Content-Type-Options"] = "nosniff"
     resource = request.get(RESOURCE)
-    if resource is not None and resource.public:
-        headers.update(cors.ANY_ORIGIN)
-    elif resource is not None:
+    public = resource is not None and resource.public
+    headers.update(_OF_PUBLIC if public else _OF_ALL)
+    if resource is not None and not public:
         headers.setdefault("Cache-Control", "no-store")  # numbers of a tenant: for no proxy to keep
-    if response.content_type == "text/html":
+    if headers.get("Content-Type", "").startswith("text/html"):
         for name, value in PAGE.items():
             headers.setdefault(name, value)

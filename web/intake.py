@@ -2,45 +2,50 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import cache
+from datetime import date, datetime, timedelta
+from functools import cache, lru_cache
+from typing import NamedTuple
 
 import structlog
 from aiohttp.web import Request
 
 from analytics_app import clock, figures
-from analytics_app.db import is_away, transaction
+from analytics_app.bots.judging import who_sent
+from analytics_app.consents import CONSENTS
+from analytics_app.db import is_away
 from analytics_app.definitions import DEFINITIONS
 from analytics_app.errors import FaultyField, Forbidden, Invalid, NotFound, Unavailable
 from analytics_app.ids import EventIds
 from analytics_app.intake import pipeline
 from analytics_app.intake.addresses import client_address
 from analytics_app.intake.bots import declared_bot
-from analytics_app.intake.pipeline import Draft, Dropped, Knowledge, Sender
+from analytics_app.intake.pipeline import Draft, Dropped, DropReason, Knowledge, Sender
 from analytics_app.intake.places import Places
-from analytics_app.intake.privacy import SETTLE_S, salt_day, session_key
+from analytics_app.intake.privacy import salt_day, session_key, visitor_hash
 from analytics_app.intake.referrers import referral_of
-from analytics_app.intake.schemas import EventBody, PixelBody, Tracked
+from analytics_app.intake.schemas import Capture, EventBody, PixelBody
 from analytics_app.intake.user_agents import device_of
 from analytics_app.records import Heartbeat, Leave, encode
 from analytics_app.secret import secret
-from analytics_app.sessions import running_store
+from analytics_app.sessions.kinds import EventKind
 from analytics_app.settings import settings
 from analytics_app.topics import hits
 from analytics_app.websites.logic import Website
-from web import auth
+from web import auth, judging
+from web.capture import capture_of
 from web.edge import Edge
 from web.limits import LIMITS
+from web.running import RUNNING
 
 LATE = timedelta(hours=24)
 AHEAD = timedelta(minutes=5)
 REPORTED_HEADERS = ("DNT", "Sec-GPC", "Accept-Language")
-RUNNING_READ_EVERY_S = 5.0
 
 log = structlog.get_logger(__name__)
 
 EDGE = Edge(hits.get_topic_name())
 EVENT_IDS = EventIds()
+NO_BODY = PixelBody()
 
 
 @cache
@@ -55,11 +60,17 @@ def _secret() -> bytes:
 
 async def website_of(key: str | None) -> Website:
     """The website of a pixel key. Raises `NotFound` for an unknown key, `Forbidden` where tracking is off."""
+    website = await known_website(key)
+    if not (website.is_enabled and website.tracking_enabled):
+        raise Forbidden("Tracking is switched off for this website")
+    return website
+
+
+async def known_website(key: str | None) -> Website:
+    """The website of a pixel key, tracked or not. Raises `NotFound`."""
     website = await _looked_up(key or "")
     if website is None:
         raise NotFound("There is no such pixel key")
-    if not (website.is_enabled and website.tracking_enabled):
-        raise Forbidden("Tracking is switched off for this website")
     return website
 
 
@@ -76,6 +87,7 @@ def warm_up() -> None:
     """Load the lists that the first hit would otherwise wait for."""
     _secret()
     _places()
+    judging.bench_of(clock.now().date())
     referral_of("https://www.google.com/search", ["example.com"])
     declared_bot("Mozilla/5.0")
     device_of("Mozilla/5.0 (X11; Linux x86_64)")
@@ -91,22 +103,48 @@ def sender_of(request: Request) -> Sender:
     )
 
 
+class Answer(NamedTuple):
+    """The answer to a hit; what of it is None is not said."""
+
+    event_id: int | None = None
+    visitor_id: str | None = None
+    session_id: str | None = None
+    capture: Capture | None = None
+    ignored: str | None = None
+
+    def shown(self) -> dict[str, object]:
+        """It as JSON holds it, in the shape of `Tracked`."""
+        if self.ignored:
+            return {"ok": True, "ignored": self.ignored}
+        said: dict[str, object] = {
+            "ok": True,
+            "event_id": self.event_id,
+            "visitor_id": self.visitor_id,
+            "session_id": self.session_id,
+        }
+        if self.capture:
+            said["capture"] = self.capture.model_dump(exclude_none=True)
+        return said
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """A hit on its way: the answer to it, and what to wait for before it is given; None where there is nothing."""
 
-    answer: Tracked
+    answer: Answer
     acknowledged: asyncio.Future[None] | None = None
+    is_hit: bool = True
 
-    async def safe(self) -> Tracked:
+    async def safe(self) -> Answer:
         """The answer, once it is true. Raises `Unavailable`."""
         if self.acknowledged is not None:
-            await asyncio.shield(self.acknowledged)
-            figures.count_edge("accepted")
+            await self.acknowledged
+            if self.is_hit:
+                figures.count_edge("accepted")
         return self.answer
 
 
-async def accept(request: Request, website: Website, body: PixelBody | EventBody) -> Tracked:
+async def accept(request: Request, website: Website, body: PixelBody | EventBody) -> Answer:
     """Take one pageview or event: the answer once Kafka has it, or why it is not counted. Raises as `take` does."""
     return await (await take(request, website, body)).safe()
 
@@ -119,22 +157,38 @@ async def take(request: Request, website: Website, body: PixelBody | EventBody) 
     now = clock.now()
     sender, at = await _reported(request, website, body, sender_of(request), now)
     await LIMITS.take(website.id)
-    draft = Draft(website, body, sender, _knowledge(now))
+    draft = Draft(website, body, sender, _knowledge(now), round(now.timestamp() * 1000))
+    if website.require_consent:
+        await _look_up_consent(draft)
     try:
         event_id = await EVENT_IDS.mint()
     except Exception as error:
         if is_away(error):
             raise Unavailable("No event id is to be had right now; send the hit again with the same id") from None
         raise
+    at_ms = round(at.timestamp() * 1000)
     try:
-        hit = pipeline.run(draft, event_id, round(at.timestamp() * 1000))
+        hit = pipeline.run(draft, event_id, at_ms)
     except Dropped as dropped:
         figures.count_edge(f"ignored_{dropped.reason.value}")
         if dropped.told:
-            return Taken(Tracked(ignored=dropped.reason.value))
-        return Taken(Tracked(event_id=event_id, visitor_id=draft.ids.visitor_id, session_id=draft.ids.session_id))
-    answer = Tracked(event_id=event_id, visitor_id=draft.ids.visitor_id, session_id=draft.ids.session_id)
-    return Taken(answer, EDGE.put(hit.session_key, encode(hit)))
+            return Taken(Answer(ignored=dropped.reason.value))
+        judging.see(draft)
+        return Taken(Answer(event_id, *draft.ids), judging.note(draft, event_id, at_ms), is_hit=False)
+    judging.let_pass(draft, event_id, at_ms)
+    capture = capture_of(website, hit.path, hit.session_key) if hit.kind == EventKind.PAGEVIEW else None
+    return Taken(Answer(event_id, *draft.ids, capture), EDGE.put(hit.session_key, encode(hit)))
+
+
+async def _look_up_consent(draft: Draft) -> None:
+    """Have it known whether the draft's visitor has consented. Raises `Unavailable`."""
+    pipeline.put_ids(draft)
+    try:
+        await CONSENTS.look_up(draft.website.id, draft.fields["visitor"])
+    except Exception as error:
+        if is_away(error):
+            raise Unavailable("It cannot be told right now whether the visitor has consented; try again") from None
+        raise
 
 
 async def accept_engagement(request: Request, body: Heartbeat | Leave, website: Website | None) -> str | None:
@@ -149,6 +203,20 @@ async def accept_engagement(request: Request, body: Heartbeat | Leave, website: 
     await EDGE.add(body.session_key, encode(body))
     figures.count_edge("accepted")
     return None
+
+
+def left_out(request: Request, website: Website, visitor: str) -> DropReason | None:
+    """Why a visitor (its hash) who was shown something does not count; None where they do.
+
+    Raises `Unavailable` before the salts have been read.
+    """
+    known = _knowledge(clock.now())
+    return pipeline.left_out(Draft(website, NO_BODY, sender_of(request), known, fields={"visitor": visitor}))
+
+
+def hash_of(website: Website, visitor_id: str) -> str:
+    """The hash that a visitor of the website is known by from here on."""
+    return visitor_hash(_secret(), website.id, visitor_id)
 
 
 def key_of(session_id: str) -> str:
@@ -170,7 +238,8 @@ async def _reported(
         raise Invalid(details=[FaultyField("timestamp", "must be at most 24 hours ago, and not in the future")])
     # Of a request that is reported, nothing of the reporting server's own must be taken for the visitor's.
     headers = {name: request.headers[name] for name in REPORTED_HEADERS if name in request.headers}
-    return Sender(body.ip or sender.address, body.user_agent or sender.user_agent, headers), min(at, now)
+    told = Sender(body.ip or sender.address, body.user_agent, headers, reported=True, is_own=bool(body.ip))
+    return told, min(at, now)
 
 
 def _knowledge(now: datetime) -> Knowledge:
@@ -180,45 +249,18 @@ def _knowledge(now: datetime) -> Knowledge:
     today = salts.get(day)
     if today is None:
         raise Unavailable("The service is starting; try again")
-    return Knowledge(_secret(), _places(), today, salts.get(day - timedelta(days=1)), RUNNING.keys)
+    return _known(day, today, salts.get(day - timedelta(days=1)), RUNNING.keys)
 
 
-class RunningSessions:
-    """Sessions that outlived the change of salt: see `analytics_app.intake.privacy`."""
-
-    def __init__(self) -> None:
-        self.keys: frozenset[str] = frozenset()
-        self._day = salt_day(clock.now_ms())
-        self._caught_up = False
-
-    async def read(self) -> None:
-        """Read which sessions of yesterday still run. Raises what the database raises."""
-        now = clock.now()
-        day = salt_day(round(now.timestamp() * 1000))
-        began = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        if self._caught_up and day == self._day and not self.keys:
-            return
-        since = now - timedelta(seconds=max(settings().session_timeout_s, *self._timeouts()))
-        async with transaction() as db:
-            if self._caught_up and day == self._day:
-                self.keys = await running_store.still_running(db, self.keys, since)
-            else:
-                self.keys = await running_store.running_over(db, began + timedelta(seconds=SETTLE_S), since)
-        self._day, self._caught_up = day, True
-
-    def _timeouts(self) -> list[int]:
-        return [website.session_timeout_s or 0 for website in DEFINITIONS.snapshot.websites.values()] or [0]
-
-    async def keep_reading(self) -> None:
-        """Read again and again, until cancelled."""
-        await DEFINITIONS.ready()
-        while True:
-            try:
-                await self.read()
-            except Exception as error:
-                if not is_away(error):
-                    log.exception("running sessions could not be read")
-            await asyncio.sleep(RUNNING_READ_EVERY_S)
+@lru_cache(maxsize=1)
+def _known(day: date, today: bytes, yesterday: bytes | None, running: frozenset[str]) -> Knowledge:
+    who_sent.cache_clear()  # addresses are remembered no longer than the day's salt
+    return Knowledge(_secret(), _places(), today, yesterday, judging.bench_of(day), running, CONSENTS)
 
 
-RUNNING = RunningSessions()
+async def draft_of(request: Request, website: Website, body: PixelBody) -> Draft:
+    """What the pipeline's steps work on. Raises `Unavailable` before the salts have been read."""
+    draft = Draft(website, body, sender_of(request), _knowledge(clock.now()))
+    if website.require_consent:
+        await _look_up_consent(draft)
+    return draft

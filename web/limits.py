@@ -120,7 +120,7 @@ class Limits:
                 log.exception("the common rate limit failed, going on alone")
             return
         self._alone_until = -math.inf
-        self.budget.renew(lease, clock.monotonic())
+        self.budget.renew(lease, clock.monotonic(), wanted=report.wanted)
 
 
 LIMITS = Limits(parse(settings().tracking_rate_limit, settings().tracking_key_share))

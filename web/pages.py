@@ -14,30 +14,43 @@ from web.resource import Resource, operation
 
 scripts = faust.web.Blueprint("scripts")
 docs = faust.web.Blueprint("docs")
+heatmaps = faust.web.Blueprint("heatmaps_page")
 demo = faust.web.Blueprint("demo")
 
-TRACKER_KEPT_S = 3600
-"""How long a browser keeps the tracker before it asks again: a new version is everywhere within an hour."""
+SCRIPTS = ("analytics.js", "experiments.js", "heatmap.js", "replay.js")
+"""What visitors' browsers may load: the tracker, and the scripts that it loads when they are wanted."""
+SCRIPT_KEPT_S = 3600
+"""How long a browser keeps a script before it asks again: a new version is everywhere within an hour."""
 
 # RapiDoc writes its styles into the page, and paints its icons from data: URLs.
 DOCS_POLICY = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; "
     "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+# The page that is mapped may be shown behind its heatmap: in a sandbox, where no script of it runs; or a picture of it
+# that the reader picks from the own disk.
+HEATMAPS_POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; frame-src http: https:; object-src 'none'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
 DEMO_PAGES = ("", "pricing", "journal")
 
 
-@scripts.route("/js/analytics.js", name="tracker")
-class Tracker(Resource):
-    """The tracker."""
+@scripts.route("/js/{name}", name="script")
+class Script(Resource):
+    """The tracker, and what it loads."""
 
     public = True
     tag = "Tracking"
 
     @operation(answer={"type": "string"}, content_types=("text/javascript",))
-    async def get(self, request: Request) -> Response:
-        """The tracker's script. Its settings come from its tag's `data-*`, the key also from `?key=`."""
-        return assets.send(request, assets.asset("built/analytics.js"), max_age_s=TRACKER_KEPT_S)
+    async def get(self, request: Request, name: str) -> Response:
+        """A script for pages: `analytics.js` is the tracker. Its settings come from its tag's `data-*`, the key also
+        from `?key=`.
+        """
+        if name not in SCRIPTS:
+            raise NotFound
+        return assets.send(request, assets.asset(f"built/{name}"), max_age_s=SCRIPT_KEPT_S)
 
 
 @docs.route("/docs", name="page")
@@ -61,6 +74,36 @@ class DocsFile(Resource):
     async def get(self, request: Request, name: str) -> Response:
         """A script or a style sheet."""
         files = {"docs.js": "docs/docs.js", "docs.css": "docs/docs.css", "rapidoc.js": "built/rapidoc.js"}
+        if name not in files:
+            raise NotFound
+        return assets.send(request, assets.asset(files[name]), max_age_s=300)
+
+
+@heatmaps.route("/heatmaps/view", name="page")
+class HeatmapsPage(Resource):
+    """Heatmaps, drawn."""
+
+    public = True
+
+    async def get(self, request: Request) -> Response:
+        """The page; what it shows it asks for with the token that its reader gives it."""
+        headers = {"Content-Security-Policy": HEATMAPS_POLICY}
+        return assets.send(request, assets.asset("heatmaps/index.html"), max_age_s=0, headers=headers)
+
+
+@heatmaps.route("/heatmaps/view/{name}", name="file")
+class HeatmapsFile(Resource):
+    """What the heatmaps' page loads."""
+
+    public = True
+
+    async def get(self, request: Request, name: str) -> Response:
+        """A script or a style sheet."""
+        files = {
+            "heatmaps.js": "heatmaps/heatmaps.js",
+            "heatmaps.css": "heatmaps/heatmaps.css",
+            "simpleheat.js": "built/simpleheat.js",
+        }
         if name not in files:
             raise NotFound
         return assets.send(request, assets.asset(files[name]), max_age_s=300)

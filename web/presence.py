@@ -1,18 +1,28 @@
-"""Whether Postgres answers: looked at every second, so that nobody waits for a server that hangs."""
+"""Whether Postgres answers: looked at every second, so that nobody waits for a server that hangs.
+
+Where it answers others but not this process, whose connections nobody answers any more, the process ends, to be started
+again with new ones: too much of it may wait on the old ones.
+"""
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from typing import Any
 
 import structlog
 
 from analytics_app import clock
-from analytics_app.db import is_away, ping
+from analytics_app.db import answers_anew, is_away, ping
 from analytics_app.errors import Unavailable
+from analytics_app.watchdog import EXIT_CODE
 
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 1.0
+DOUBT_AFTER_S = 10.0
+"""A look that hangs for so long makes it worth asking on another connection."""
+ARRIVES_WITHIN_S = 2.0
+"""What a network held back arrives within that once it is well again."""
 AWAY_AFTER_S = 1.2
 """A look that takes longer than that means that Postgres hangs; with the pause between looks under 2.5 s in all."""
 
@@ -24,6 +34,7 @@ class Presence:
         self.away = asyncio.Event()
         self.since: float | None = None
         self._look: asyncio.Task[None] | None = None
+        self._looked_at = 0.0
 
     def is_away(self) -> bool:
         """Whether Postgres did not answer the last look."""
@@ -33,7 +44,7 @@ class Presence:
         """Ask Postgres for a sign of life and remember the answer. Never raises, never takes longer than 1.2 s."""
         # A look that hangs is left to itself, not cancelled: the driver would wait for the server to agree to that.
         if self._look is None:
-            self._look = asyncio.ensure_future(ping())
+            self._look, self._looked_at = asyncio.ensure_future(ping()), clock.monotonic()
         look = self._look  # the one that others wait for too: who wakes first takes it away
         done, _ = await asyncio.wait({look}, timeout=AWAY_AFTER_S)
         if not done:
@@ -50,7 +61,16 @@ class Presence:
         """Look every second, until cancelled."""
         while True:
             await self.look()
+            if self.hangs() and await answers_anew():
+                await asyncio.sleep(ARRIVES_WITHIN_S)
+                if self.hangs():
+                    log.critical("this process ends, to be started again", why="Postgres answers, but not here")
+                    os._exit(EXIT_CODE)
             await asyncio.sleep(LOOK_EVERY_S)
+
+    def hangs(self) -> bool:
+        """Whether the look under way has hung for longer than a server takes to come back."""
+        return self._look is not None and not self._look.done() and clock.monotonic() - self._looked_at > DOUBT_AFTER_S
 
     def _found(self, *, answers: bool) -> None:
         if answers == self.away.is_set():

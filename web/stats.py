@@ -59,9 +59,7 @@ class Stats(Resource):
                 answers.append(figures(found, period))
         if wants_csv(request, query.format):
             rows = [{**answer.pop("period"), **answer} for answer in answers]
-            return csv_answer(
-                [list(rows[0]), *(row.values() for row in rows)], _filename("stats", website.id, question)
-            )
+            return csv_answer([list(rows[0]), *(row.values() for row in rows)], filename("stats", website.id, question))
         told = StatsOut(**answers[0], previous=answers[1] if len(answers) > 1 else None)
         return self.json(told.model_dump(mode="json", exclude_none=True))
 
@@ -86,7 +84,7 @@ class Timeseries(Resource):
                     found = await store.series(db, website.id, buckets, selection, NEEDS[query.metric])
                     answers[name] = dict(zip(buckets.keys, map(figure, found), strict=True))
         if wants_csv(request, query.format):
-            return csv_answer(_series_rows(answers, query.metric), _filename("timeseries", website.id, question))
+            return csv_answer(_series_rows(answers, query.metric), filename("timeseries", website.id, question))
         return self.json(answers if question.previous else answers["current"])
 
 
@@ -113,13 +111,13 @@ class Breakdown(Resource):
                 dimension_named(query.dimension),
                 sort=sort,
                 limit=CSV_LINES if all_lines else query.limit,
-                after=_read_cursor(query.cursor, lambda said: parse_cursor(said, sort)),
+                after=read_cursor(query.cursor, lambda said: parse_cursor(said, sort)),
                 engagement=bool(OF_ENGAGEMENT & {*metrics, sort.metric}),
             )
         found = [line.figures(metrics) for line in lines]
         if as_csv:
             head = (query.dimension, *metrics)
-            return csv_answer([head, *(line.values() for line in found)], _filename("breakdown", website.id, question))
+            return csv_answer([head, *(line.values() for line in found)], filename("breakdown", website.id, question))
         return self.page(found, encode_cursor(cursor_of(sort, after)) if after else None)
 
 
@@ -135,7 +133,7 @@ class Export(Resource):
         """Raw events by time, with the dimensions of their sessions: in pages, or all of them as CSV."""
         website, query = await self.website(request, website_id), self.query(request, ExportQuery)
         question = query.question(clock.now())
-        period, after = question.period, _read_cursor(query.cursor, _read_place)
+        period, after = question.period, read_cursor(query.cursor, _read_place)
         async with snapshot() as db:
             selection = await selection_of(db, website.id, question.filters, question.spans)
             if not wants_csv(request, query.format):
@@ -144,7 +142,7 @@ class Export(Resource):
                 )
                 next_cursor = encode_cursor([place.at.isoformat(), place.id]) if place else None
                 return self.page([EventOut(**row) for row in rows], next_cursor)
-        response = StreamResponse(headers=csv_headers(_filename("events", website.id, question)))
+        response = StreamResponse(headers=csv_headers(filename("events", website.id, question)))
         started = False
         async for piece in all_events(snapshot, website.id, period.start, period.end, selection):
             if not started:  # only now: while Postgres is away this is a clear 503
@@ -168,16 +166,16 @@ def wants_csv(request: Request, asked: str | None) -> bool:
     return weights["text/csv"] > 0 and weights["text/csv"] >= weights["application/json"]
 
 
-def csv_answer(rows: Iterable[Iterable[Any]], filename: str) -> Response:
+def csv_answer(rows: Iterable[Iterable[Any]], name: str) -> Response:
     """`rows` as a CSV file."""
-    return Response(body=csv_text(rows).encode(), headers=csv_headers(filename))
+    return Response(body=csv_text(rows).encode(), headers=csv_headers(name))
 
 
-def csv_headers(filename: str) -> dict[str, str]:
+def csv_headers(name: str) -> dict[str, str]:
     """The headers of a CSV file."""
     return {
         "Content-Type": "text/csv; charset=utf-8; header=present",
-        "Content-Disposition": f'attachment; filename="{filename}"',
+        "Content-Disposition": f'attachment; filename="{name}"',
     }
 
 
@@ -191,7 +189,8 @@ def _weight(parameters: list[str]) -> float:
     return 1.0
 
 
-def _filename(what: str, website_id: int, question: Question) -> str:
+def filename(what: str, website_id: int, question: Question) -> str:
+    """What a CSV file of that is called."""
     period = question.period
     within = period.start, max(period.start, period.end - timedelta(microseconds=1))
     first, last = (at.astimezone(period.zone).date().isoformat() for at in within)
@@ -205,7 +204,7 @@ def _series_rows(answers: dict[str, dict[str, int | float]], metric: str) -> lis
     return [("period", "date", metric), *lines]
 
 
-def _read_cursor(cursor: str | None, read: Any) -> Any:
+def read_cursor(cursor: str | None, read: Any) -> Any:
     """What a cursor says. Raises `Invalid` where it is of another list."""
     if cursor is None:
         return None

@@ -16,6 +16,8 @@ WRITTEN_EVERY_S = 1.0
 EDGE_TOPIC = "edge"
 """Under this name the outcomes of all web processes stand beside those of the topics."""
 
+FAMILIES = {EDGE_TOPIC: figures.ALL_EDGES, hits_topic(): figures.STREAM}
+
 log = structlog.get_logger(__name__)
 
 
@@ -24,8 +26,8 @@ async def read_outcomes() -> None:
     """What edges and workers counted, what failed, and what was lost."""
     async with transaction() as db:
         for row in await outcomes_store.outcomes(db):
-            family = figures.ALL_EDGES if row.topic == EDGE_TOPIC else figures.STREAM
-            family.labels(row.outcome).set(row.hits)
+            if row.topic in FAMILIES:
+                FAMILIES[row.topic].labels(row.outcome).set(row.hits)
         figures.FAILED_WAITING.set(await outcomes_store.failures_waiting(db))
         figures.LOSSES.set(await outcomes_store.losses(db))
 

@@ -23,7 +23,8 @@ from analytics_app.errors import (
 from analytics_app.intake.schemas import EventBody, HeartbeatBody, LeaveBody, PixelBody, TrackBody, Tracked
 from analytics_app.records import Heartbeat, Leave
 from web import bodies, intake
-from web.resource import Resource, json_response, operation, validated
+from web.intake import Answer
+from web.resource import RESOURCE, Resource, json_response, operation, validated
 
 blueprint = Blueprint("track")
 log = structlog.get_logger(__name__)
@@ -67,8 +68,9 @@ class Tracking(Resource):
 
     async def dispatch(self, request: Request) -> Any:
         """Answer, and count what is refused."""
+        request[RESOURCE] = self
         try:
-            return await super().dispatch(request)
+            return await self.called(request)
         except AnalyticsError as error:
             counted(error)
             raise
@@ -88,10 +90,14 @@ class Image(Tracking):
             return image("ignored: server_error")
 
 
-def answered(tracked: Tracked | Ok) -> Response:
+def answered(answer: Answer) -> Response:
     """200, or 202 where the visitor is not counted."""
-    body = tracked.model_dump(exclude_none=True)
-    return json_response(body, status=202 if tracked.ignored else 200)
+    return json_response(answer.shown(), status=202 if answer.ignored else 200)
+
+
+def acknowledged(ignored: str | None) -> Response:
+    """The same for what has no ids to answer."""
+    return json_response({"ok": True, "ignored": ignored} if ignored else {"ok": True}, status=202 if ignored else 200)
 
 
 def image(says: str) -> Response:
@@ -100,9 +106,9 @@ def image(says: str) -> Response:
     return Response(body=GIF, content_type="image/gif", headers=headers)
 
 
-def told(tracked: Tracked) -> str:
+def told(answer: Answer) -> str:
     """What the GIF's header says."""
-    return f"ignored: {tracked.ignored}" if tracked.ignored else "recorded"
+    return f"ignored: {answer.ignored}" if answer.ignored else "recorded"
 
 
 @blueprint.route("/track", name="track")
@@ -170,7 +176,7 @@ class HeartbeatView(Tracking):
             time_on_page_s=min(body.time_on_page, DAY_S),
             scroll_depth=min(body.scroll_depth, 100),
         )
-        return answered(Ok(ignored=await intake.accept_engagement(request, heartbeat, website)))
+        return acknowledged(await intake.accept_engagement(request, heartbeat, website))
 
 
 @blueprint.route("/leave", name="leave")
@@ -187,7 +193,7 @@ class LeaveView(Tracking):
             session_key=intake.key_of(body.session_id),
             website_id=website.id if website else 0,
         )
-        return answered(Ok(ignored=await intake.accept_engagement(request, leave, website)))
+        return acknowledged(await intake.accept_engagement(request, leave, website))
 
 
 def _is_form(request: Request) -> bool:
@@ -214,8 +220,9 @@ def _lenient(values: dict[str, Any], request: Request) -> dict[str, Any]:
             found["value"] = float(found["value"])
         except ValueError:
             raise Invalid(details=[FaultyField("value", "must be a number")]) from None
-    if isinstance(found.get("interactive"), str):
-        found["interactive"] = found["interactive"].lower() not in ("0", "false", "no")
+    for name in ("interactive", "webdriver"):
+        if isinstance(found.get(name), str):
+            found[name] = found[name].lower() not in ("0", "false", "no")
     page = request.headers.get("Referer", "")
     if not found["path"]:
         found["path"] = page

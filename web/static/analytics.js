@@ -34,12 +34,13 @@
  * @property {string} [currency]
  * @property {boolean} [interactive]
  *
- * @typedef {{event_id?: number, visitor_id?: string, session_id?: string, ignored?: string, error?: string}} Answer
+ * @typedef {{event_id?: number, visitor_id?: string, session_id?: string, ignored?: string, error?: string,
+ *   capture?: Record<string, unknown>}} Answer
  *
  * @typedef {object} Sending  a payload on its way
  * @property {string} kind  track or event
  * @property {Payload} body
- * @property {(answer: Answer) => void} done  called once, whatever came of it
+ * @property {(answer: Answer) => void} [done]  called once, whatever came of it
  * @property {number} tries
  * @property {boolean} flying  a request is under way, as against waiting for its turn
  *
@@ -65,25 +66,27 @@
     document.currentScript || document.querySelector("script[data-key]")
   );
   const stub = /** @type {any} */ (window).analytics || {};
-  if (!script || stub.loaded) return;
+  if (!script || stub._) return;
 
   const source = new URL(script.src);
-  const key = option("key") || source.searchParams.get("key") || "";
+  const key = /** @type {string} */ (option("key") || source.searchParams.get("key"));
   const api = option("api") || source.origin + "/analytics";
   const full = option("mode") === "full";
-  const keepsAlive = "keepalive" in Request.prototype;
   const load = /** @type {any} */ (performance.getEntriesByType("navigation")[0] || {});
-  const ownProperties = attributes(script, "data-prop-");
 
   /** @type {View | undefined} */
   let view;
   /** @type {Set<Sending>} */
   const sendings = new Set();
-  let visitor = full ? kept("localStorage", "analytics_visitor") : undefined;
-  let session = full ? kept("sessionStorage", "analytics_session") : undefined;
+  let visitor = kept("localStorage", "analytics_visitor");
+  let session = kept("sessionStorage", "analytics_session");
   let started = false;
   let refused = false; // the service knows no such key, or counts nothing for it
   let left = false;
+  /** @type {((view: View) => void)[]} */
+  const listeners = []; // of further scripts, called with each view once it has its answer
+  /** @type {Record<string, string>} */
+  const loaded = {};
   let sentAt = 0;
   let lastUrl = document.referrer;
   let automatic = ""; // the path of the last view that began by itself
@@ -105,14 +108,14 @@
 
   function uuid() {
     // crypto.randomUUID wants https.
-    return "xxxxxxxx-xxxx-4xxx-axxx-xxxxxxxxxxxx".replace(/x/g, () => (crypto.getRandomValues(new Uint8Array(1))[0] & 15).toString(16));
+    return "00000000-0000-4000-a000-000000000000".replace(/0/g, () => (crypto.getRandomValues(new Uint8Array(1))[0] & 15).toString(16));
   }
 
-  /** An id in the browser's storage, made where there is none; undefined where storage is refused.
+  /** An id in the browser's storage, made where there is none; undefined where none is wanted or storage is refused.
    * @param {"localStorage" | "sessionStorage"} storage @param {string} name */
   function kept(storage, name) {
     try {
-      return window[storage][name] || (window[storage][name] = uuid());
+      if (full) return window[storage][name] ||= uuid();
     } catch (_) {}
   }
 
@@ -121,7 +124,7 @@
     /** @type {Properties} */
     const found = {};
     for (const { name, value } of element.attributes) {
-      if (name.startsWith(prefix)) found[name.slice(prefix.length).replace(/-/g, "_")] = value;
+      if (name.startsWith(prefix)) found[name.replace(prefix, "").replace(/-/g, "_")] = value;
     }
     return found;
   }
@@ -154,7 +157,7 @@
     try {
       if ((localStorage.analytics_ignore || "false") !== "false") return "analytics_ignore";
     } catch (_) {}
-    if (window !== window.top && !is("frames")) return "frame";
+    if (self !== top && !is("frames")) return "frame";
     // Somebody who tries the service at home is to see it work; a developer's page is not to reach a public one.
     if (isLocal(location.hostname) && !is("local", isLocal(source.hostname) && location.protocol !== "file:")) return "localhost";
     if (!matches(option("domains") || "**", location.hostname)) return "data-domains";
@@ -187,11 +190,11 @@
     let pause = 2 ** sending.tries + Math.random();
     request(sending.kind, signed(sending.body))
       .then((response) => {
-        if (response.status > 499 || response.status === 429) {
-          pause = Math.max(pause, Math.min(Number(response.headers.get("Retry-After")) || 0, 60));
+        if (/^5|429/.test(/** @type {any} */ (response.status))) {
+          pause = Math.max(pause, Math.min(+(/** @type {any} */ (response.headers.get("Retry-After"))) || 0, 60));
           throw response;
         }
-        refused = /40[34]/.test("" + response.status);
+        refused = /40[34]/.test(/** @type {any} */ (response.status));
         return response.json();
       })
       .then(
@@ -208,14 +211,14 @@
   function finish(sending, answer) {
     if (!sendings.delete(sending)) return;
     if (answer.error) console.warn("analytics:", answer.error);
-    sending.done(answer);
+    sending.done?.(answer);
   }
 
   /** Send a view or an event; an event waits for its view's answer, which names the session.
    * @param {string} kind @param {string} where @param {object} more @param {(answer: Answer) => void} [done] */
-  function deliver(kind, where, more, done = () => {}) {
+  function deliver(kind, where, more, done) {
     // The service makes ids by the day; a tab that stays open for a week must not be followed through it.
-    if (!full && Date.now() - sentAt > FORGET_MS) visitor = session = undefined;
+    if (!full && Date.now() > sentAt + FORGET_MS) visitor = session = undefined;
     const body = { key, id: uuid(), host: location.hostname, path: where, ...more };
     const sending = { kind, body, done, tries: 0, flying: false };
     sendings.add(sending);
@@ -226,7 +229,7 @@
   /** Hand over what waits for its turn: there may be no other. The same id twice counts once. */
   function hurry() {
     for (const sending of sendings) {
-      if (sending.flying && keepsAlive) continue;
+      if (sending.flying && "keepalive" in Request.prototype) continue;
       beacon(sending.kind, signed(sending.body));
       finish(sending, {});
     }
@@ -240,7 +243,7 @@
     report();
     view = undefined;
     const reason = skip(where);
-    if (reason) return console.info("analytics: not counted, " + reason);
+    if (reason) return console.warn("analytics:", reason);
 
     /** @type {Record<string, string>} */
     const campaign = {};
@@ -257,6 +260,7 @@
       {
         type: "pageview",
         title: document.title,
+        webdriver: navigator.webdriver || undefined,
         referrer: lastUrl,
         ...campaign,
         screen_width: screen.width,
@@ -273,6 +277,8 @@
         }
         sendings.forEach((sending) => sending.tries || send(sending));
         if (view === begun && !visible()) report();
+        for (const name in answer.capture) extend(name);
+        listeners.forEach((listener) => listener(begun));
       },
     );
     lastUrl = location.href;
@@ -297,6 +303,13 @@
     if (is("auto", true)) pageview();
   }
 
+  // --- Further scripts: docs/tracker.md tells what they are given
+
+  /** Load a script of this script's own place, once. @param {string} name */
+  function extend(name) {
+    loaded[name] ||= document.head.appendChild(document.createElement("script")).src = new URL(name + ".js", source).href;
+  }
+
   // --- Totals of a view: engaged is visible, in focus, and with an input in the last minute
 
   let clock = Date.now();
@@ -313,7 +326,7 @@
 
   /** @param {Event} event */
   function touched(event) {
-    if (Date.now() - input > IDLE_MS) look(); // what was idle stays idle
+    if (Date.now() > input + IDLE_MS) look(); // what was idle stays idle
     input = Date.now();
     if (view && event.type === "scroll" && !settling) view.reach = Math.max(view.reach, scrollY + innerHeight);
   }
@@ -362,10 +375,10 @@
   /** Properties without what is no text, number or boolean. @param {Properties} [given] */
   function scalars(given) {
     /** @type {Properties} */
-    const all = { ...ownProperties };
+    const all = attributes(/** @type {Element} */ (script), "data-prop-");
     for (const name in given) {
       const value = given[name];
-      if (/^(string|boolean)$/.test(typeof value) || Number.isFinite(value)) all[name] = value;
+      if (/^(str|boo)/.test(typeof value) || Number.isFinite(value)) all[name] = value;
     }
     return all;
   }
@@ -380,19 +393,19 @@
 
   /** Count the event that an element names in its attributes. @param {Element} element */
   function trackMarked(element) {
-    const name = element.getAttribute("data-analytics-event") || "";
+    const name = /** @type {string} */ (element.getAttribute("data-analytics-event"));
     const all = attributes(element, "data-analytics-event-");
     const { value, currency, ...properties } = all;
-    if (currency) track(name, properties, { value: +value, currency: "" + currency });
+    if (currency) track(name, properties, { value: +value, currency: /** @type {string} */ (currency) });
     else track(name, all);
   }
 
   /** @param {MouseEvent} click */
   function clicked(click) {
-    const target = click.target;
-    if (!(target instanceof Element) || click.button > 1) return; // the right button only opens a menu
+    const target = /** @type {Element} */ (click.target);
+    if (!target.closest || click.button > 1) return; // the right button only opens a menu
     const marked = target.closest("[data-analytics-event]");
-    if (marked && marked.tagName !== "FORM") return trackMarked(marked);
+    if (marked && !marked.matches("form")) return trackMarked(marked);
     const link = /** @type {HTMLAnchorElement | null} */ (target.closest("a[href]"));
     if (!link || !/^http/.test(link.protocol)) return;
     const list = option("downloads");
@@ -483,14 +496,14 @@
 
   /** Take a call that was queued: a function, or the arguments of track. @param {any} call */
   function run(call) {
-    if (typeof call === "function") call();
-    else track(call[0], call[1], call[2]);
+    if (call.call) call();
+    else track(.../** @type {Parameters<typeof track>} */ (call));
   }
 
   for (const name of /** @type {const} */ (["pushState", "replaceState"])) {
     const original = history[name];
     history[name] = function () {
-      original.apply(this, /** @type {any} */ (arguments));
+      original.apply(history, /** @type {any} */ (arguments));
       moved();
     };
   }
@@ -514,6 +527,6 @@
   });
   setInterval(heartbeat, 1000);
 
-  /** @type {any} */ (window).analytics = Object.assign(stub, { track, pageview, loaded: true, q: { push: run } });
+  /** @type {any} */ (window).analytics = Object.assign(stub, { track, pageview, q: { push: run }, _: { key, api, beacon, skip, on: listeners, view: () => view } });
   start();
 })();
