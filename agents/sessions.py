@@ -9,19 +9,24 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from aiokafka.errors import KafkaError
 from faust.streams import _current_event  # a table write asks it which partition it belongs to
 from faust.types import TP, EventT, StreamT
 from mode.supervisors import CrashingSupervisor
 
 from agents.batches import by_partition
 from agents.sink import Sink, Written
+from agents.telling import told
 from analytics_app import clock, topics
 from analytics_app.app import app
+from analytics_app.bots.senders import senders_of
 from analytics_app.db import AsyncDriver, batch_transaction
 from analytics_app.definitions import DEFINITIONS
+from analytics_app.funnels.rebuild_store import funnels_of
+from analytics_app.funnels.telling import parts_of, wanted_events
+from analytics_app.goals import writes_store as conversions_store
 from analytics_app.realtime.logic import activity_of
-from analytics_app.records import Active, ActivityRecord, AnyHit, Hit, encode
+from analytics_app.records import ActivityRecord, AnyHit, Gathered, Hit, SendersRecord, encode
+from analytics_app.removal import admitted
 from analytics_app.sessions import logic, store, writes_store
 from analytics_app.sessions.logic import Folded
 from analytics_app.sessions.state import Held, State
@@ -33,7 +38,10 @@ from tables import sessions
 
 FORGET_EVERY = 50
 FORGET_MOST = 500
-TOLD_WITHIN_S = 5.0
+BUSY_FROM = 5
+"""Records: where so many come at once and not more than a batch takes, so that nothing is behind, the next may wait."""
+PACE_S = 0.5
+"""From one batch to the next, then: a transaction costs the same however few it stores, with each worker once more."""
 LATE = timedelta(hours=25)
 """A hit may be a day late, and its record a while on its way, and still join what ended a timeout before it."""
 
@@ -50,22 +58,36 @@ class Saved:
 
 async def write(db: AsyncDriver, partition: int, hits: Sequence[AnyHit]) -> Written:
     """Fold `hits` and write what they come to, in the transaction of `db`; tell the realtime agent who was seen."""
+    await DEFINITIONS.find_websites({hit.website_id for hit in hits if hit.website_id})
     rules_of = DEFINITIONS.rules()
+    hits, left_out = await admitted(db, hits)
     repeats = await store.claim_client_ids(db, hits)
     states = await _states(db, hits, repeats)
     folded = logic.fold(states, hits, rules_of, repeats)
     await _number_visitors(folded)
-    telling = asyncio.ensure_future(_tell(activity_of(folded)))
+    telling = asyncio.ensure_future(_tell(folded))
     try:
         held = await writes_store.write(db, partition, folded)
+        await _convert(db, folded)
         await sealing_store.unseal(db, logic.days_changed(folded))
         over = await _forget(db, partition, hits)
+        await _tell_funnels(folded)
         await telling
     finally:
         telling.cancel()
     outcomes = Counter({f"ignored_{reason}": count for reason, count in folded.ignored.items()})
+    outcomes.update({f"ignored_{reason}": count for reason, count in left_out.items()})
     outcomes.update(stored=folded.stored, duplicate=sum(_repeats(hit, repeats) for hit in hits))
     return Written(outcomes, Saved(held, over))
+
+
+async def _convert(db: AsyncDriver, folded: Folded) -> None:
+    """Write the conversions in what was folded, by the goals as they are committed now."""
+    websites = {change.visit.website_id for change in folded.changes.values()}
+    await DEFINITIONS.bring_up_to_date(db, websites)
+    goals = {website_id: found[0] for website_id in websites if (found := DEFINITIONS.of("goals", website_id))}
+    if goals:
+        await conversions_store.convert(db, folded, goals.get)
 
 
 async def _number_visitors(folded: Folded) -> None:
@@ -93,27 +115,30 @@ def _repeats(hit: AnyHit, repeats: dict[int, int]) -> bool:
     return isinstance(hit, Hit) and hit.event_id in repeats
 
 
-async def _tell(seen: dict[int, list[Active]]) -> None:
-    """Tell the realtime agent who was seen; returns once Kafka has it.
+async def _tell(folded: Folded) -> None:
+    """Tell the realtime agent who was seen, and the bots' agent who sent what. Raises as `told` does."""
+    partitions = settings().partitions
+    seen: dict[int, list[ActivityRecord]] = {}
+    for website_id, active in activity_of(folded).items():
+        seen.setdefault(website_id % partitions, []).append(ActivityRecord(website_id, active))
+    await asyncio.gather(
+        told(topics.activity, [(b"", encode(records), part) for part, records in seen.items()]),
+        told(
+            topics.senders,
+            [(b"", encode(SendersRecord(sent)), part) for part, sent in senders_of(folded, partitions).items()],
+        ),
+    )
 
-    Raises `KafkaError` or TimeoutError where it does not take it, whatever the reason: no hit is to blame for a
-    producer that is away, or was stopped while this process ends. Told twice, it makes no difference.
+
+async def _tell_funnels(folded: Folded) -> None:
+    """Tell the funnels agent what its funnels want. Raises as `told` does.
+
+    Only once everything is written: a hit that Postgres refuses is not told of. Told twice, it is the same event.
     """
-    values = {website_id: encode(ActivityRecord(website_id, active)) for website_id, active in seen.items()}
-    try:
-        async with asyncio.timeout(TOLD_WITHIN_S):
-            sent = [
-                await topics.activity.send(
-                    key=b"%d" % website_id, value=value, partition=website_id % settings().partitions
-                )
-                for website_id, value in values.items()
-            ]
-            # Shielded: Faust cannot bear that a record it has under way is cancelled.
-            await asyncio.gather(*map(asyncio.shield, sent))
-    except (KafkaError, TimeoutError):
-        raise
-    except Exception as error:
-        raise KafkaError(f"who was seen cannot be told: {error!r}") from error
+    wanted = wanted_events(folded, funnels_of, clock.now_ms())
+    if wanted:
+        parts = parts_of(wanted, settings().partitions)
+        await told(topics.visitor_events, [(b"%d" % part, encode(Gathered("", 0, some)), part) for part, some in parts])
 
 
 _batches: Counter[int] = Counter()
@@ -158,6 +183,9 @@ async def track_sessions(stream: StreamT[bytes]) -> None:
     """Fold every hit into its session, and both into Postgres."""
     await DEFINITIONS.ready()
     async for events in stream.noack_take(settings().batch_records, within=settings().batch_within_s):
+        began = clock.monotonic()
         await asyncio.gather(*(store_partition(partition, group) for partition, group in by_partition(events).items()))
         for event in events:
             event.ack()
+        if BUSY_FROM <= len(events) < settings().batch_records:
+            await asyncio.sleep(PACE_S - (clock.monotonic() - began))

@@ -16,6 +16,7 @@ import structlog
 from aiokafka.errors import KafkaError
 from psycopg.errors import (
     IdleInTransactionSessionTimeout,
+    PipelineAborted,
     ProgramLimitExceeded,
     ReadOnlySqlTransaction,
     StatementTooComplex,
@@ -23,7 +24,7 @@ from psycopg.errors import (
 
 from analytics_app import figures
 from analytics_app.db import AsyncDriver, batch_transaction
-from analytics_app.records import AnyHit, encode
+from analytics_app.records import HITS, Reader, encode
 from analytics_app.sessions.store import instant
 from analytics_app.stream import store
 from analytics_app.stream.logic import Admitted, Failure, Gap, Parsed, Record, admit, digest_of, fresh, parse
@@ -37,8 +38,8 @@ log = structlog.get_logger(__name__)
 
 def is_away(error: Exception) -> bool:
     """Whether `error` says that Postgres or Kafka is away or busy, rather than that what was to be stored is wrong."""
-    if isinstance(error, ProgramLimitExceeded | StatementTooComplex):
-        return False  # psycopg counts them among the operational ones, but waiting mends neither
+    if isinstance(error, PipelineAborted | ProgramLimitExceeded | StatementTooComplex):
+        return False  # psycopg counts them among the operational ones, but waiting mends none
     return isinstance(
         error,
         psycopg.OperationalError | IdleInTransactionSessionTimeout | ReadOnlySqlTransaction | KafkaError | TimeoutError,
@@ -53,7 +54,7 @@ class Written:
     after: Any = None
 
 
-Write = Callable[[AsyncDriver, int, Sequence[AnyHit]], Awaitable[Written]]
+Write = Callable[[AsyncDriver, int, Sequence[Any]], Awaitable[Written]]
 
 
 class TooManyFailures(RuntimeError):
@@ -63,9 +64,10 @@ class TooManyFailures(RuntimeError):
 class Sink:
     """Stores batches of one topic by `write`, which writes a list of hits in the transaction it is given."""
 
-    def __init__(self, topic: str, write: Write) -> None:
+    def __init__(self, topic: str, write: Write, reader: Reader[Any] = HITS) -> None:
         self.topic = topic
         self.write = write
+        self.reader = reader
         self.failed_in_a_row = 0
 
     async def store(self, partition: int, records: Sequence[Record]) -> list[Written]:
@@ -74,11 +76,12 @@ class Sink:
         Where Postgres or Kafka is away it waits in place, with growing pauses. Raises `Gap` where records are missing,
         and `TooManyFailures`.
         """
-        parsed = [parse(record) for record in records]
+        parsed = [parse(record, self.reader) for record in records]
         careful, pause_s, began = False, 0.1, time.perf_counter()
         while True:
             try:
-                written = await self._attempt(partition, records, parsed, careful=careful)
+                with WATCHDOG.trying(f"{self.topic}/{partition}"):
+                    written = await self._attempt(partition, records, parsed, careful=careful)
             except (Gap, TooManyFailures):
                 raise
             except Exception as error:
@@ -86,7 +89,7 @@ class Sink:
                     away = "postgres" if isinstance(error, psycopg.Error) else "kafka"
                     figures.RETRIES.labels(away).inc()
                     figures.WAITING.set(1)
-                    WATCHDOG.waits = True
+                    WATCHDOG.wait()
                     log.warning("waiting", what=away, partition=partition, error=str(error).strip(), pause_s=pause_s)
                     await asyncio.sleep(pause_s)
                     pause_s = min(pause_s * 2, 3.0)
@@ -98,7 +101,7 @@ class Sink:
                 careful = True
             else:
                 figures.WAITING.set(0)
-                WATCHDOG.waits = False
+                WATCHDOG.go_on()
                 figures.BATCH_S.labels(self.topic).observe(time.perf_counter() - began)
                 return written
 
@@ -107,28 +110,28 @@ class Sink:
     ) -> list[Written]:
         """One transaction, from the position's lock to its new value."""
         async with batch_transaction() as db:
-            next_offset = await store.lock_position(db, self.topic, partition)
+            writers = sorted({one.writer for one in parsed if one.writer})
+            next_offset, sequences = await store.begin_batch(db, self.topic, partition, writers)
             taken = fresh(next_offset, records)
             if not taken:
                 return []
             by_offset = {one.offset: one for one in parsed}
-            new = [by_offset[record.offset] for record in taken]
-            writers = sorted({one.writer for one in new if one.writer})
-            batch = admit(new, await store.sequences(db, self.topic, partition, writers))
+            batch = admit([by_offset[record.offset] for record in taken], sequences)
             if careful:
                 written = await self._write_apart(db, partition, batch)
             else:
                 written = [await self.write(db, partition, batch.hits)] if batch.hits else []
-            await self._settle(db, partition, batch, written)
             stream_at = max((hit.at_ms for hit in batch.hits), default=None)
-            await store.move_position(
-                db,
-                self.topic,
-                partition,
-                taken[-1].offset + 1,
-                digest_of(taken[-1]),
-                instant(stream_at) if stream_at else None,
-            )
+            async with db.pipeline():
+                await self._settle(db, partition, batch, written)
+                await store.move_position(
+                    db,
+                    self.topic,
+                    partition,
+                    taken[-1].offset + 1,
+                    digest_of(taken[-1]),
+                    instant(stream_at) if stream_at else None,
+                )
         self._note(batch, written)
         return written
 

@@ -1,0 +1,10 @@
+"""Visitors on their way through funnels: a copy of each one's state."""
+
+from analytics_app.app import app
+from tables.copies import Copied
+from tables.store import options
+
+funnel_progress = app.Table("funnel_progress", **options("What each visitor's funnels go on from, by its number"))
+
+COPIES = Copied(funnel_progress)
+held, hold, forget = COPIES.held, COPIES.hold, COPIES.forget
