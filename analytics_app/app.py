@@ -19,7 +19,9 @@ from yarl import URL
 from analytics_app import preflight
 from analytics_app.definitions import DEFINITIONS
 from analytics_app.embedded.endpoints import resolve
+from analytics_app.jobs import backfilling
 from analytics_app.jobs import runner as jobs
+from analytics_app.jobs.deliveries import keep_delivering
 from analytics_app.settings import Settings, settings
 from analytics_app.transport import Transport
 from analytics_app.watchdog import WATCHDOG
@@ -89,9 +91,10 @@ class App(faust.App):
         await super().on_first_start()
 
     async def on_start(self) -> None:
-        """Start reading the definitions before anything needs them; watch over what a worker does."""
+        """Wait for Kafka and Postgres; start reading the definitions; watch over what a worker does."""
         try:
-            await preflight.check()
+            if not await preflight.wait(self.sleep, lambda: self.should_stop):
+                return
         except preflight.NotPrepared as error:
             log.critical("this process cannot start", why=str(error))
             os._exit(1)
@@ -103,7 +106,10 @@ class App(faust.App):
         self.add_future(DEFINITIONS.keep_fresh())
         if settings().role != "web":
             self.add_future(WATCHDOG.beat())
-            self.add_future(jobs.keep_running())
+            self.add_future(backfilling.keep_running())
+            self.add_future(jobs.keep_running(jobs.JOBS))
+            self.add_future(jobs.keep_running(jobs.PROMPT_JOBS))
+            self.add_future(keep_delivering())
             WATCHDOG.start()
 
     async def on_stop(self) -> None:
@@ -123,7 +129,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "broker": [URL(f"kafka://{address.strip()}") for address in broker.split(",")],
         "autodiscover": True,
         "origin": "analytics_app",
-        "store": "rocksdb://",
+        "store": "copies://",  # tables/store.py: RocksDB, thrown away where its files are damaged
         "datadir": str(settings.data_dir / "tables" / settings.worker_name),
         "topic_partitions": settings.partitions,
         "topic_replication_factor": settings.replication_factor,

@@ -11,6 +11,17 @@ def numbers(values: Iterable[int | None]) -> str:
     return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
 
 
+def texts(values: Iterable[str | None]) -> str:
+    """Texts, and nulls, for `text[]`, and for `numeric[]` and `jsonb[]` as they are written."""
+    return "{" + ",".join(["NULL" if value is None else _quoted(value) for value in values]) + "}"
+
+
+def _quoted(value: str) -> str:
+    if "\\" in value:
+        value = value.replace("\\", "\\\\")
+    return '"' + value.replace('"', '\\"') + '"'
+
+
 def truths(values: Iterable[bool]) -> str:
     """Booleans, for `boolean[]`."""
     return "{" + ",".join(["t" if value else "f" for value in values]) + "}"

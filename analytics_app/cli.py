@@ -137,11 +137,16 @@ def topics(data_dir: DataDir = None) -> None:
 
 
 @app.command()
-def verify(data_dir: DataDir = None) -> None:
+def verify(
+    website: Annotated[
+        list[int] | None, typer.Option(min=1, help="Only this website; may be given often.", show_default=False)
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
     """Recount the stored rows and compare every rollup with them. Exit code 1 where one differs."""
     _settings(data_dir)
     command = import_module("analytics_app.commands.verify")
-    raise typer.Exit(command.verify())
+    raise typer.Exit(command.verify(website))
 
 
 @app.command()
@@ -156,6 +161,20 @@ def seed(
     _settings(data_dir)
     command = import_module("analytics_app.commands.seed")
     command.seed(website, events, days, seal=seal)
+
+
+@app.command("seed-heatmaps")
+def seed_heatmaps(
+    website: Annotated[int, typer.Option(min=1, help="Id of the website that takes the samples.", show_default=False)],
+    samples: Annotated[int, typer.Option(min=1, max=100_000_000, help="How many samples.")] = 1_000_000,
+    days: Annotated[int, typer.Option(min=1, max=3_650, help="The time they lie in, up to now.")] = 30,
+    path: Annotated[str, typer.Option(help="The page that they are of.")] = "/",
+    data_dir: DataDir = None,
+) -> None:
+    """Fill a page with made-up clicks, moves and scrolling, to try heatmaps at a size."""
+    _settings(data_dir)
+    command = import_module("analytics_app.commands.seed_heatmaps")
+    command.seed(website, samples, days, path)
 
 
 def _add_groups(words: list[str]) -> None:

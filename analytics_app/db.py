@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import orjson
 import psycopg
@@ -41,6 +41,9 @@ Uuid = UUID(as_uuid=True)
 Big = BigInteger
 
 
+Found = TypeVar("Found")
+
+ANSWERED_WITHIN_S = 2.0
 OPTIONS = "-c timezone=UTC -c lock_timeout=5000 -c idle_in_transaction_session_timeout=20000"
 """A paused process must not hold a position for long: the server ends its transaction, and the lock with it."""
 
@@ -57,7 +60,7 @@ def engine() -> AsyncEngine:
     return create_async_engine(
         database_url(resolve(settings()).database_url),
         pool_size=settings().database_pool,
-        max_overflow=settings().database_pool,
+        max_overflow=settings().database_pool + 4,
         pool_pre_ping=True,
         pool_timeout=5,
         pool_recycle=1800,
@@ -76,6 +79,18 @@ def engine() -> AsyncEngine:
     )
 
 
+async def answered(asking: "asyncio.Future[Found]") -> Found:
+    """What `asking` comes to, for whoever holds up a request. Raises what it raises.
+
+    And `psycopg.OperationalError` where that takes longer than two seconds: Postgres hangs, or nobody answers on this
+    connection any more. `asking` is left to itself then: the driver would wait for the server to agree to an end.
+    """
+    done, _ = await asyncio.wait({asking}, timeout=ANSWERED_WITHIN_S)
+    if not done:
+        raise psycopg.OperationalError(f"no answer within {ANSWERED_WITHIN_S:g} s")
+    return asking.result()
+
+
 @asynccontextmanager
 async def transaction() -> AsyncIterator[AsyncConnection]:
     """One transaction: committed at the end of the block, undone if it raises.
@@ -90,7 +105,9 @@ _FOR_SUMS = text(
     # Sums over many rows: compiling them takes longer than they do, and sorts in 4 MB go to disk. A plan made for any
     # list of numbers compares each row with each of them (12 s where the plan for this list takes 0.5 s).
     "SELECT set_config('jit', 'off', true), set_config('work_mem', '64MB', true),"
-    " set_config('plan_cache_mode', 'force_custom_plan', true)"
+    " set_config('plan_cache_mode', 'force_custom_plan', true),"
+    # Nobody waits for who only reads, and a recount in Python may take long between two questions.
+    " set_config('idle_in_transaction_session_timeout', '600000', true)"
 )
 
 
@@ -152,6 +169,20 @@ async def ping() -> None:
     """Return once Postgres answers. Raises what `is_away` knows where it does not."""
     async with engine().connect() as db:
         await db.execute(text("SELECT 1"))
+
+
+async def answers_anew() -> bool:
+    """Whether Postgres answers on a connection made now, beside the pool, within two seconds."""
+    url = database_url(resolve(settings()).database_url).set(drivername="postgresql")
+    try:
+        async with (
+            asyncio.timeout(ANSWERED_WITHIN_S),
+            await psycopg.AsyncConnection.connect(url.render_as_string(hide_password=False), options=OPTIONS) as db,
+        ):
+            await db.execute("SELECT 1")
+    except (psycopg.Error, TimeoutError, OSError, NotStarted):
+        return False
+    return True
 
 
 async def revision() -> str | None:

@@ -1,24 +1,33 @@
-"""The copy of what Postgres defines (websites, keys, tokens, salts) that every process holds.
+"""The copy of what Postgres defines (websites, keys, tokens, salts, goals, …) that every process holds.
 
 Postgres tells of a change on a channel (triggers do, so every writer is heard); a slow timer covers what a broken
 connection missed. The hot path reads the copy; only a key or token that the copy does not know is asked for, once.
 """
 
 import asyncio
+import functools
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import cache
+from typing import Any
 
 import psycopg
 import structlog
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from analytics_app import clock
-from analytics_app.db import database_url, transaction
+from analytics_app.backfills.store import versions_of
+from analytics_app.bots import definitions_store as bots
+from analytics_app.db import AsyncDriver, answered, database_url, transaction
 from analytics_app.embedded.endpoints import resolve
+from analytics_app.experiments import definitions_store as experiments_store
+from analytics_app.funnels.definitions_store import funnels_of_websites
+from analytics_app.goals.store import goals_by_website
+from analytics_app.heatmaps.definitions_store import heatmaps
 from analytics_app.sessions.state import Rules
 from analytics_app.settings import settings
 from analytics_app.websites import definitions_store as store
@@ -28,6 +37,22 @@ CHANNEL = "analytics_definitions"
 RENEW_EVERY_S = 60.0
 MISS_REMEMBERED_S = 1.0
 MISSES_REMEMBERED = 10_000
+
+Read = Callable[[AsyncConnection, Iterable[int] | None], Awaitable[Mapping[int, tuple[Any, ...]]]]
+"""Reads what the websites of some ids (None: all) define, by website."""
+
+KINDS: dict[str, Read] = {
+    "bot_rules": bots.rules,
+    "bot_verdicts": bots.verdicts,
+    "experiments": experiments_store.experiments,
+    "funnels": funnels_of_websites,
+    "goals": goals_by_website,
+    "heatmap": heatmaps,
+}
+"""What websites define: triggers tell of a change as `<kind>:<website id>`, and count the kind's version up."""
+
+LISTENERS: dict[str, Callable[[int], Awaitable[None]]] = {}
+"""What else hears of changes on the channel, by kind: called with the id that is told, with 0 where any may have."""
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +78,10 @@ class Definitions:
         """The website, or None where there is none of that id."""
         return self.snapshot.websites.get(website_id)
 
+    def of(self, kind: str, website_id: int) -> tuple[Any, ...]:
+        """What the website defines of a kind, by the copy alone."""
+        return self.snapshot.of_websites.get(kind, {}).get(website_id, ())
+
     def rules(self) -> Callable[[int], Rules | None]:
         """The rules of sessions by website, as they are now; None for a website that is gone."""
         websites, conf = self.snapshot.websites, settings()
@@ -67,6 +96,19 @@ class Definitions:
 
         return rules_of
 
+    async def bring_up_to_date(self, db: AsyncDriver, website_ids: Collection[int]) -> None:
+        """Make the copy of what those websites define at least as new as what is committed now.
+
+        For who counts by it in a batch: called after the batch has locked its position (see
+        `analytics_app.backfills.logic`), with one short question to Postgres. What is behind is read anew on a second
+        connection. Raises what the database raises.
+        """
+        if not KINDS or not website_ids:
+            return
+        for (kind, website_id), version in (await versions_of(db, website_ids)).items():
+            if kind in KINDS and version > self.snapshot.versions.get((kind, website_id), 0):
+                await self.renew_one(kind, website_id)
+
     async def ready(self) -> None:
         """Wait until the copy has been read for the first time."""
         await self._first.wait()
@@ -74,7 +116,9 @@ class Definitions:
     def website_of_key(self, key: str) -> Website | None:
         """The website that a pixel key stands for now, by the copy alone."""
         held = self.snapshot.keys.get(key)
-        return self.snapshot.websites.get(held.website_id) if held and held.is_good(clock.now()) else None
+        if held is None or (held.expires_at is not None and not held.is_good(clock.now())):
+            return None
+        return self.snapshot.websites.get(held.website_id)
 
     def on_renewal(self, call: Callable[[], None]) -> None:
         """Have `call` made after each renewal of the copy."""
@@ -93,14 +137,20 @@ class Definitions:
             return None
         canonical = str(wanted)
         if canonical not in self.snapshot.keys:
-            await self._ask_once(canonical, lambda: self._fetch_key(wanted))
+            await self.ask_once(canonical, lambda: self._fetch_key(wanted))
         return self.website_of_key(canonical)
+
+    async def find_websites(self, website_ids: Collection[int]) -> None:
+        """Have the copy know those websites, as far as there are any: one was perhaps made a moment ago."""
+        for website_id in website_ids:
+            if website_id not in self.snapshot.websites:
+                await self.ask_once(f"website:{website_id}", functools.partial(self.renew_one, "website", website_id))
 
     async def find_token(self, token: str) -> Token | None:
         """The token, if it may be used now; None otherwise."""
         digest = token_hash(token)
         if digest not in self.snapshot.tokens:
-            await self._ask_once(digest, lambda: self._fetch_token(digest))
+            await self.ask_once(digest, lambda: self._fetch_token(digest))
         held = self.snapshot.tokens.get(digest)
         return held if held is not None and held.is_good(clock.now()) else None
 
@@ -114,14 +164,14 @@ class Definitions:
         async with transaction() as db:
             self._merge([], [], await store.tokens(db, hash_=digest))
 
-    async def _ask_once(self, what: str | bytes, fetch: Callable[[], Coroutine[None, None, None]]) -> None:
+    async def ask_once(self, what: str | bytes, fetch: Callable[[], Coroutine[None, None, None]]) -> None:
         """Fetch `what`, unless that was done within the last second; who asks meanwhile waits for the same answer."""
         if self._asked.get(what, -MISS_REMEMBERED_S) > clock.monotonic() - MISS_REMEMBERED_S:
             return
         if what not in self._asking:
             self._asking[what] = asyncio.ensure_future(fetch())
             self._asking[what].add_done_callback(lambda done: self._answered(what, done))
-        await asyncio.shield(self._asking[what])
+        await answered(self._asking[what])
 
     def _answered(self, what: str | bytes, done: asyncio.Future[None]) -> None:
         self._asking.pop(what, None)
@@ -141,23 +191,32 @@ class Definitions:
             keys = await store.pixel_keys(db)
             tokens = await store.tokens(db)
             salts = await store.salts(db, [today - timedelta(days=1), today, today + timedelta(days=1)])
+            versions = await store.versions(db)
+            of_websites = {kind: await read(db, None) for kind, read in KINDS.items()}
         self._replace(
             Snapshot(
                 websites={website.id: website for website in websites},
                 keys={key.key: key for key in keys},
                 tokens=tokens,
                 salts=salts,
+                of_websites=of_websites,
+                versions=versions,
             )
         )
+        for hear in LISTENERS.values():
+            await hear(0)
         self._first.set()
 
     async def renew_one(self, kind: str, id_: int) -> None:
-        """Read one website with its keys, or one token, anew. Raises what the database raises."""
-        held = self.snapshot
+        """Read one website with its keys, one token, or what a website defines of a kind, anew.
+
+        Raises what the database raises.
+        """
         if kind == "website":
             async with transaction() as db:
                 websites = await store.websites(db, [id_])
                 keys = await store.pixel_keys(db, website_ids=[id_])
+            held = self.snapshot  # as it is now: another renewal may have ended meanwhile
             self._replace(
                 replace(
                     held,
@@ -168,8 +227,24 @@ class Definitions:
         elif kind == "token":
             async with transaction() as db:
                 tokens = await store.tokens(db, ids=[id_])
+            held = self.snapshot
             kept = {digest: token for digest, token in held.tokens.items() if token.id != id_}
             self._replace(replace(held, tokens=kept | tokens))
+        elif kind in KINDS:
+            async with transaction() as db:
+                versions = await store.versions(db, [id_])
+                found = await KINDS[kind](db, [id_])
+            held = self.snapshot
+            others = {k: v for k, v in held.of_websites.get(kind, {}).items() if k != id_}
+            self._replace(
+                replace(
+                    held,
+                    of_websites={**held.of_websites, kind: {**others, **found}},
+                    versions={**held.versions, (kind, id_): versions.get((kind, id_), 0)},
+                )
+            )
+        elif kind in LISTENERS:
+            await LISTENERS[kind](id_)
         else:
             await self.renew()
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from sqlalchemy import select
 
-from analytics_app.db import transaction
+from analytics_app.db import answered, transaction
 from analytics_app.sessions.models import EVENT_ID_BLOCK, EVENT_IDS
 
 FETCHED_AHEAD = EVENT_ID_BLOCK // 2
@@ -27,9 +27,9 @@ class EventIds:
         self._fetching: asyncio.Task[None] | None = None
 
     async def mint(self) -> int:
-        """A new id. Waits only where both blocks are used up. Raises what the database raises."""
+        """A new id. Waits only where both blocks are used up, two seconds at most. Raises what the database raises."""
         while not self._ids:
-            await asyncio.shield(self._fetch_block())
+            await answered(self._fetch_block())
         block = self._ids[0]
         minted = self._next
         self._next += 1

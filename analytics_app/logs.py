@@ -16,10 +16,10 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from analytics_app.settings import Settings
 
 # Libraries that tell much: a busy worker would spend an eighth of its time on debug records that nobody reads.
-# The last two: Faust's services name their loggers after the module of their class, also where the class is ours.
+# The last three: Faust's services name their loggers after the module of their class, also where the class is ours.
 TALKATIVE = (
     "aiokafka", "faust", "mode", "asyncio", "alembic", "aiohttp.access", "urllib3",
-    "analytics_app.app", "analytics_app.transport",
+    "analytics_app.app", "analytics_app.transport", "tables.store",
 )  # fmt: skip
 
 
@@ -61,6 +61,7 @@ def config(settings: Settings, stream: TextIO | TextIOBase | None = None) -> dic
         "root": {"level": level, "handlers": ["out"]},
         "loggers": {
             **{name: {"level": library_level} for name in TALKATIVE},
+            "mode.timers": {"level": "ERROR"},  # it warns of every turn that took longer than the time between two
             "sqlalchemy": {"level": "WARNING"},  # its info is every statement with its values
         },
     }

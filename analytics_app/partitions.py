@@ -1,4 +1,4 @@
-"""Monthly partitions of events and sessions: named `events_2026_11`, made ahead of time, dropped by retention."""
+"""Monthly partitions of events, sessions and samples: named `events_2026_11`, made ahead, dropped by retention."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, text
 
-PARTITIONED = ("events", "sessions")
+PARTITIONED = {"events": "at", "sessions": "started_at", "heatmap_samples": "at", "heatmap_reaches": "day"}
+"""The tables that are partitioned, and the column by which."""
 AHEAD_MONTHS = 3
 BACK_MONTHS = 1
 _NAME = re.compile(rf"^({'|'.join(PARTITIONED)})_(\d{{4}}_\d{{2}}|other)(_|$)")
@@ -56,7 +57,7 @@ def make_partitions(db: Connection, first: datetime, last: datetime) -> list[str
 
 def _make(db: Connection, table: str, name: str, month: datetime) -> None:
     """Make one partition; rows of its month that lie in the default one move into it."""
-    column = {"events": "at", "sessions": "started_at"}[table]
+    column = PARTITIONED[table]
     bounds = {"start": month, "end": following(month)}
     quoted = f"FROM ('{bounds['start'].isoformat()}') TO ('{bounds['end'].isoformat()}')"
     db.execute(

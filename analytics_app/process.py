@@ -16,7 +16,8 @@ from analytics_app.settings import settings
 def main() -> None:
     """Run until a signal or a crash ends it; the exit code tells which."""
     logs.configure(settings())
-    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # the consumer's thread makes a loop of its own
+    loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app.finalize()
     worker: Any = app.Worker(loop=loop, quiet=True, override_logging=False, redirect_stdouts=False)

@@ -4,7 +4,7 @@ Records are JSON. A field at its default is not written. Reading validates: what
 `msgspec.ValidationError`, and the record goes to the failed ones.
 """
 
-from typing import Annotated
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -13,8 +13,10 @@ Id = Annotated[int, Meta(ge=0, lt=2**53)]
 Number = Annotated[int, Meta(ge=0, lt=2**31)]
 Millis = Annotated[int, Meta(ge=0, le=4_102_444_800_000)]  # to the year 2100
 Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
+Pixels = Annotated[int, Meta(ge=0, le=1_000_000)]
 Text = Annotated[str, Meta(max_length=2000)]
 Whole = Annotated[int, Meta(gt=-(2**53), lt=2**53)]
+Sender = Annotated[str, Meta(pattern=r"^([0-9a-f]{16})?\Z")]
 Writer = Annotated[str, Meta(pattern=r"^[!-~]{0,100}\Z")]
 
 
@@ -28,6 +30,8 @@ class Hit(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="hit", tag_
     visitor: Hash
     kind: Annotated[int, Meta(ge=1, le=7)] = 1
     client_id: Hash | None = None
+    sender: Sender = ""  # keyed hash of the address, of the day and website; empty where behaviour is not judged
+    sent_by: Sender = ""  # the same of address and user agent
     interactive: bool = True
     path: Text = ""
     title: Text = ""
@@ -73,18 +77,70 @@ class Leave(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="leave", 
     website_id: Number = 0
 
 
+class Detection(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A hit that the edge judged odd or a bot's: what was found, never the address or user agent it was found in."""
+
+    event_id: Id
+    at_ms: Millis
+    website_id: Number
+    action: Annotated[int, Meta(ge=1, le=3)]
+    score: Annotated[int, Meta(ge=0, le=100)]
+    client_id: Hash | None = None
+    kind: Annotated[int, Meta(ge=1, le=7)] = 1
+    reasons: list[Text] = []
+    type: Text = ""
+    name: Text = ""
+    verified: bool | None = None
+    rule_id: Number | None = None
+    sender: Sender = ""
+    visitor: Hash | None = None
+    path: Text = ""
+    country: Text = ""
+
+
 AnyHit = Hit | Heartbeat | Leave
 
 
-class HitRecord(Struct, frozen=True):
-    """One record of the topic `hits`: what one writer gathered for one partition in a few milliseconds.
+class Exposure(Struct, frozen=True, kw_only=True):
+    """A visitor was shown a variant of a running experiment."""
+
+    experiment_id: Number
+    variant_id: Number
+    website_id: Number
+    visitor: Hash
+    at_ms: Millis
+
+
+class Recorded(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="recorded", tag_field="t"):
+    """A chunk of a recording as the edge accepted it: cleaned events as JSON (`packed`, compressed by Zstandard)."""
+
+    at_ms: Millis
+    website_id: Number
+    session_key: Hash
+    visitor: Hash
+    tab: Hash | None = None  # which of the session's recordings it belongs to
+    sent_by: Sender = ""
+    sequence: Annotated[int, Meta(ge=0, le=1_000_000)]
+    sanitiser: Annotated[int, Meta(ge=0, lt=2**15)] = 0  # the version that cleaned it; 0: none did
+    packed: bytes
+    country: Text = ""
+    device_type: Text = ""
+    browser: Text = ""
+    os: Text = ""
+
+
+Item = TypeVar("Item")
+
+
+class Gathered(Struct, Generic[Item], frozen=True):
+    """One record of a stored topic: what one writer gathered for one partition in a few milliseconds.
 
     A record that the producer sent again has the same `sequence`; those of one writer rise in each partition.
     """
 
     writer: Writer
     sequence: Id
-    hits: list[AnyHit]
+    hits: list[Item]
 
 
 class RawHitRecord(Struct, frozen=True):
@@ -93,6 +149,39 @@ class RawHitRecord(Struct, frozen=True):
     writer: Writer
     sequence: Id
     hits: list[msgspec.Raw]
+
+
+class Sample(Struct, frozen=True, array_like=True):
+    """A click, a move or a reach, in pixels of the page; `kind` is a `heatmaps.logic.Kind`."""
+
+    kind: Annotated[int, Meta(ge=1, le=3)]
+    x: Pixels
+    y: Pixels
+    at_ms: Millis
+    viewport_width: Pixels
+    viewport_height: Pixels
+    page_width: Pixels
+    page_height: Pixels
+    selector: Text = ""
+
+    @property
+    def sizes(self) -> tuple[int, int, int, int]:
+        """Width and height of the window, width and height of the page."""
+        return self.viewport_width, self.viewport_height, self.page_width, self.page_height
+
+
+class Samples(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="samples", tag_field="t"):
+    """What one visitor did on one page, of one call: a part of it that is stored whole or not at all."""
+
+    website_id: Number
+    at_ms: Millis
+    session_key: Hash
+    visitor: Hash
+    path: Text
+    device_type: Text = ""
+    client_id: Hash | None = None
+    sent_by: Sender = ""
+    samples: list[Sample]
 
 
 class Active(Struct, frozen=True, array_like=True):
@@ -105,17 +194,50 @@ class Active(Struct, frozen=True, array_like=True):
 
 
 class ActivityRecord(Struct, frozen=True):
-    """One record of the topic `activity`: who a batch saw on one website."""
+    """Who a batch saw on one website. A record of the topic `activity` is a list of them, of one partition."""
 
     website_id: Number
     active: list[Active]
 
 
+class VisitorEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A pageview or event that a funnel of its website may want. `told_ms`: when it was sent on.
+
+    `text` is the page of a pageview, the name of anything else.
+    """
+
+    event_id: Id
+    at_ms: Millis
+    told_ms: Millis
+    website_id: Number
+    visitor: Id
+    session_id: Id
+    kind: Annotated[int, Meta(ge=1, le=7)] = 1
+    text: Text = ""
+
+
+class Seen(Struct, frozen=True, array_like=True):
+    """What behaviour is judged by: who sent which hit of which session, when, and for which page (None: an event)."""
+
+    website_id: Number
+    sender: Sender
+    source: Sender
+    session_key: Hash
+    event_id: Id
+    at_ms: Millis
+    path: str | None
+
+
+class SendersRecord(Struct, frozen=True):
+    """One record of the topic `senders`: what a batch stored of the senders of one partition."""
+
+    seen: list[Seen]
+
+
 _encoder = msgspec.json.Encoder()
-_hit_records = msgspec.json.Decoder(HitRecord)
-_raw_hit_records = msgspec.json.Decoder(RawHitRecord)
-_hits: msgspec.json.Decoder[AnyHit] = msgspec.json.Decoder(AnyHit)
-_activities = msgspec.json.Decoder(ActivityRecord)
+_raw_records = msgspec.json.Decoder(RawHitRecord)
+_activities = msgspec.json.Decoder(list[ActivityRecord] | ActivityRecord)
+_senders = msgspec.json.Decoder(SendersRecord)
 
 
 def encode(record: Struct) -> bytes:
@@ -123,27 +245,48 @@ def encode(record: Struct) -> bytes:
     return _encoder.encode(record)
 
 
-def read_hits(value: bytes) -> HitRecord:
-    """The record that `value` holds. Raises `msgspec.ValidationError` (or `DecodeError`) if any part is wrong."""
-    return _hit_records.decode(value)
+class Reader(Generic[Item]):
+    """Reads the records of one stored topic: whole, or hit by hit."""
+
+    def __init__(self, item: Any) -> None:
+        self._record: msgspec.json.Decoder[Gathered[Item]] = msgspec.json.Decoder(Gathered[item])
+        self._item: msgspec.json.Decoder[Item] = msgspec.json.Decoder(item)
+
+    def record(self, value: bytes) -> Gathered[Item]:
+        """The record that `value` holds. Raises `msgspec.ValidationError` (or `DecodeError`) if any part is wrong."""
+        return self._record.decode(value)
+
+    def item(self, value: bytes | msgspec.Raw) -> Item:
+        """One hit. Raises `msgspec.ValidationError` (or `DecodeError`) where it is wrong."""
+        return self._item.decode(value)
+
+
+# Each reads the topic of its name.
+HITS: Reader[AnyHit] = Reader(AnyHit)
+EXPOSURES: Reader[Exposure] = Reader(Exposure)
+VISITOR_EVENTS: Reader[VisitorEvent] = Reader(VisitorEvent)
+DETECTIONS: Reader[Detection] = Reader(Detection)
+RECORDED: Reader[Recorded] = Reader(Recorded)
+SAMPLES: Reader[Samples] = Reader(Samples)
 
 
 def read_raw_hits(value: bytes) -> RawHitRecord:
     """The record that `value` holds, its hits unread. Raises `msgspec.DecodeError` where it is no such record."""
-    return _raw_hit_records.decode(value)
+    return _raw_records.decode(value)
 
 
-def read_hit(value: bytes | msgspec.Raw) -> AnyHit:
-    """One hit. Raises `msgspec.ValidationError` (or `DecodeError`) where it is wrong."""
-    return _hits.decode(value)
+def read_activities(value: bytes) -> list[ActivityRecord]:
+    """Who a batch saw, by website. Raises `msgspec.DecodeError` where `value` is no such record."""
+    found = _activities.decode(value)
+    return found if isinstance(found, list) else [found]  # one alone: told by an earlier release
 
 
-def read_activity(value: bytes) -> ActivityRecord:
-    """Who a batch saw. Raises `msgspec.DecodeError` where `value` is no such record."""
-    return _activities.decode(value)
+def read_senders(value: bytes) -> SendersRecord:
+    """Who sent what. Raises `msgspec.DecodeError` where `value` is no such record."""
+    return _senders.decode(value)
 
 
 def gather(writer: str, sequence: int, hits: list[bytes]) -> bytes:
-    """A `HitRecord` put together from hits that are encoded already."""
+    """A `Gathered` put together from hits that are encoded already."""
     head = _encoder.encode({"writer": writer, "sequence": sequence})
     return b'%b,"hits":[%b]}' % (head[:-1], b",".join(hits))

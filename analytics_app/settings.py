@@ -84,6 +84,21 @@ class Settings(BaseSettings):
     bounce_engaged_s: int = Field(10, ge=0, description="Engagement that makes a single view no bounce; 0: never")
     realtime_window_s: int = Field(300, ge=30, le=1800, description="Activity within it counts as active now")
 
+    # Bots.
+    bots_logged_from: int = Field(30, ge=1, le=100, description="Score from which a hit is logged as odd, and counted")
+    bots_bot_from: int = Field(50, ge=1, le=100, description="Score from which a hit is a bot's, and in no number")
+    bots_blocked_from: int = Field(
+        70, ge=1, le=101, description="Score from which nothing is stored of a hit but that it was detected"
+    )
+    bots_behaviour: Literal["on", "off"] = Field(
+        "on",
+        description="Judge senders by rate and crawl shape; off where one address sends for many, as in load tests",
+    )
+    bots_crawler_ranges: Path | None = Field(
+        None, description="A file of published crawler addresses, instead of the one that comes with the service"
+    )
+    bots_detections_days: int = Field(90, ge=1, description="Days detections are kept")
+
     # The stream.
     partitions: int = Field(4, ge=1, le=256, description="Partitions of each topic; never more workers than this")
     replication_factor: int = Field(1, ge=1, le=10, description="Copies of each partition (3 on a cluster)")
@@ -91,14 +106,52 @@ class Settings(BaseSettings):
     acknowledge_within_s: float = Field(
         2.0, gt=0, le=30, description="A hit not acknowledged by Kafka in time is answered 503"
     )
-    batch_records: int = Field(200, ge=1, le=10_000, description="Most records a worker writes in one transaction")
+    batch_records: int = Field(400, ge=1, le=10_000, description="Most records a worker writes in one transaction")
     batch_within_s: float = Field(0.1, gt=0, le=5, description="Longest wait of a worker for a fuller batch")
+    terms_cached: int = Field(
+        500_000,
+        ge=10_000,
+        description="Texts (paths, browsers …) of which a worker keeps the number; some 150 bytes each",
+    )
     stalled_after_s: float = Field(
-        60, ge=5, description="A worker that is behind and gets nowhere for so long is ended"
+        30, ge=5, description="A worker that is behind and gets nowhere for so long is ended"
     )
 
     # What is kept.
     events_retention_days: int = Field(0, ge=0, description="Days events and sessions are kept; 0: for good")
+
+    heatmaps_retention_days: int = Field(
+        365, ge=0, description="Days samples of heatmaps and what they add up to are kept; 0: for good"
+    )
+
+    # Mail and webhooks.
+    smtp_host: str = Field("", description="Server that reports and alerts are mailed through; empty: none are")
+    smtp_port: int = Field(587, ge=1, le=65535, description="Its port")
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="starttls: ask for encryption after connecting (587); tls: from the start (465)"
+    )
+    smtp_username: str = Field("", description="Name to log in with; empty: no login")
+    smtp_password: SecretStr = Field(SecretStr(""), description="Password to log in with")
+    smtp_from: str = Field("", description="Sender of the mails, such as analytics@example.com")
+    smtp_ca_file: Path | None = Field(None, description="Certificates to trust (PEM), instead of the system's")
+    webhook_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
+        (), description="Private networks that webhooks may reach all the same, comma-separated CIDRs"
+    )
+
+    # Session replays.
+    replay_max_s: int = Field(7200, ge=60, le=86_400, description="Longest recording of a session in seconds")
+    replay_max_bytes: int = Field(
+        10_000_000, ge=10_000, description="Most bytes a session's recording takes, compressed; then it stops"
+    )
+    replays_retention_days: int = Field(90, ge=0, description="Days replays are kept; 0: for good")
+    replay_chunks_retention_h: int = Field(24, ge=1, description="Hours a chunk of a replay stays in its topic")
+
+    tables_swept_every_s: float = Field(
+        3600.0,
+        gt=0,
+        le=3600,
+        description="Seconds after which a worker drops what its tables hold of rows that are gone",
+    )
 
     # Postgres.
     database_pool: int = Field(8, ge=1, le=100, description="Connections a process keeps to Postgres")
@@ -106,7 +159,7 @@ class Settings(BaseSettings):
     log_level: LogLevel = Field("info", description="debug, info, warning or error")
     log_format: Literal["console", "json"] = Field("console", description="Lines for people, or for machines")
 
-    @field_validator("trusted_proxies", mode="before")
+    @field_validator("trusted_proxies", "webhook_networks", mode="before")
     @classmethod
     def _networks(cls, value: object) -> object:
         if isinstance(value, str):

@@ -1,6 +1,7 @@
 """The page of a hit, as it is stored."""
 
 import re
+from functools import lru_cache
 
 from analytics_app.intake.campaigns import without_campaign
 from analytics_app.intake.scrubbing import scrub_url
@@ -11,6 +12,7 @@ MAX_PATH = 1000
 _ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{0,30}://[^/?#]*")
 
 
+@lru_cache(maxsize=8192)
 def clean_path(value: str, limit: int = MAX_PATH) -> str:
     """The page of a path or URL: always with a `/` in front, without origin and fragment, secrets taken out.
 
@@ -30,3 +32,16 @@ def clean_path(value: str, limit: int = MAX_PATH) -> str:
     if "?" in text:
         text = without_campaign(text)
     return clean_text(scrub_url(text), limit)
+
+
+def is_host(host: str, pattern: str) -> bool:
+    """Whether a host is the one named, or below it where that begins with `*.`."""
+    if pattern.startswith("*."):
+        return host.endswith(pattern[1:]) or host == pattern[2:]
+    return host == pattern
+
+
+def first_language(header: str) -> str:
+    """The first language of an Accept-Language header, at most 35 characters as RFC 5646 wants them."""
+    first = header.split(",", 1)[0].split(";", 1)[0].strip()
+    return first[:35] if first.replace("-", "").isalnum() and first.isascii() else ""

@@ -6,11 +6,16 @@ The sender's address and user agent end here: what goes on is a country, a devic
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
-from analytics_app.intake import bots, privacy
+from analytics_app.bots import judging
+from analytics_app.bots.judging import Bench
+from analytics_app.bots.logic import NOT_JUDGED, Action, Verdict
+from analytics_app.intake import privacy
 from analytics_app.intake.campaigns import NONE, Campaign, campaign_of
-from analytics_app.intake.paths import clean_path
+from analytics_app.intake.consenting import NOBODY_SAID, Consents
+from analytics_app.intake.paths import clean_path, first_language, is_host
 from analytics_app.intake.places import Places
 from analytics_app.intake.privacy import Ids
 from analytics_app.intake.referrers import plain_host, referral_of
@@ -23,6 +28,7 @@ from analytics_app.websites.logic import Website
 
 DIRECT = "Direct"
 NOBODY = Ids("", "")
+KINDS = {kind.name.lower(): int(kind) for kind in EventKind}
 
 
 class DropReason(StrEnum):
@@ -31,9 +37,15 @@ class DropReason(StrEnum):
     GPC = "gpc"
     DNT = "dnt"
     NO_CONSENT = "no_consent"
+    CONSENT_WITHDRAWN = "consent_withdrawn"
     FOREIGN_HOST = "foreign_host"
     PREFETCH = "prefetch"
     BOT = "bot"
+
+    @property
+    def told(self) -> bool:
+        """Whether the sender learns of it: a bot does not."""
+        return self is not DropReason.BOT
 
 
 class Dropped(Exception):
@@ -46,7 +58,7 @@ class Dropped(Exception):
     @property
     def told(self) -> bool:
         """Whether the sender learns of it: a bot does not."""
-        return self.reason is not DropReason.BOT
+        return self.reason.told
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +68,10 @@ class Sender:
     address: str
     user_agent: str
     headers: Mapping[str, str]
+    reported: bool = False
+    """Whether a server reports somebody else's request."""
+    is_own: bool = True
+    """Whether the address is the visitor's own, rather than that of the server that reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +82,9 @@ class Knowledge:
     places: Places
     today: bytes
     yesterday: bytes | None
+    bench: Bench
     running: frozenset[str] = frozenset()
+    consents: Consents = NOBODY_SAID
 
 
 @dataclass(slots=True)
@@ -77,8 +95,10 @@ class Draft:
     body: PixelBody | EventBody
     sender: Sender
     known: Knowledge
+    now_ms: int = 0
     campaign: Campaign = NONE
     ids: Ids = NOBODY
+    verdict: Verdict = NOT_JUDGED
     fields: dict[str, Any] = field(default_factory=dict)
 
 
@@ -90,15 +110,18 @@ def drop_opted_out(draft: Draft) -> None:
 
 
 def drop_without_consent(draft: Draft) -> None:
-    """A website that requires consent counts nobody who has not given it."""
-    if draft.website.require_consent:
+    """Who has withdrawn consent is not counted; a website that requires it counts nobody who has not given it."""
+    consents, visitor = draft.known.consents, draft.fields["visitor"]
+    if consents.is_withdrawn(draft.website.id, visitor):
+        raise Dropped(DropReason.CONSENT_WITHDRAWN)
+    if draft.website.require_consent and not consents.is_granted(draft.website.id, visitor):
         raise Dropped(DropReason.NO_CONSENT)
 
 
 def drop_foreign_host(draft: Draft) -> None:
     """A website that names its hosts counts no page of another; a sender that names no host is taken at its word."""
     allowed, host = draft.website.allowed_hosts, plain_host(draft.body.host)
-    if allowed and host and not any(_is_host(host, plain_host(pattern)) for pattern in allowed):
+    if allowed and host and not any(is_host(host, plain_host(pattern)) for pattern in allowed):
         raise Dropped(DropReason.FOREIGN_HOST)
 
 
@@ -133,8 +156,17 @@ def put_ids(draft: Draft) -> None:
 
 
 def drop_bot(draft: Draft) -> None:
-    """A declared bot is answered like everybody else and left out of every number."""
-    if bots.declared_bot(draft.sender.user_agent):
+    """A bot is answered like everybody else and left out of every number; what is odd but no bot's is only noted."""
+    sender, known, website_id = draft.sender, draft.known, draft.website.id
+    who = judging.NOBODY
+    if sender.is_own and known.bench.behaviour:
+        who = judging.who_sent(known.today, website_id, sender.address, sender.user_agent)
+    said = website_id, sender.address, sender.user_agent, sender.headers
+    request = judging.Request(*said, who.source, draft.now_ms, draft.body.webdriver, sender.reported)
+    draft.verdict = judging.verdict_of(request, known.bench)
+    if draft.verdict is not judging.TRUSTED:
+        draft.fields["sender"], draft.fields["sent_by"] = who
+    if draft.verdict.action in (Action.LEFT_OUT, Action.BLOCKED):
         raise Dropped(DropReason.BOT)
 
 
@@ -142,7 +174,7 @@ def put_event(draft: Draft) -> None:
     """What happened, and what it was worth."""
     body, fields = draft.body, draft.fields
     kind = getattr(body, "type", "event")
-    fields["kind"] = int(EventKind[kind.upper()])
+    fields["kind"] = KINDS[kind]
     fields["name"] = body.name or ("" if kind == "pageview" else kind)
     fields["interactive"] = body.interactive
     fields["value"], fields["currency"] = body.amount, body.currency
@@ -161,21 +193,34 @@ def put_page(draft: Draft) -> None:
 
 def put_source(draft: Draft) -> None:
     """Where the visit came from: referrer, campaign, source and channel."""
-    body, fields = draft.body, draft.fields
-    draft.campaign = campaign = campaign_of(
-        body.path,
-        source=body.utm_source,
-        medium=body.utm_medium,
-        name=body.utm_campaign,
-        term=body.utm_term,
-        content=body.utm_content,
+    body, website = draft.body, draft.website
+    draft.campaign, found = _source(
+        body.path.partition("?")[2],
+        body.referrer,
+        (website.host, body.host, *website.allowed_hosts),
+        (body.utm_source, body.utm_medium, body.utm_campaign, body.utm_term, body.utm_content),
     )
-    own = (draft.website.host, body.host, *draft.website.allowed_hosts)
-    referral = referral_of(body.referrer, [host for host in own if host], campaign)
-    fields["referrer"], fields["channel"] = referral.referrer, referral.channel
-    fields["source"] = referral.source or DIRECT
-    fields["utm_source"], fields["utm_medium"], fields["utm_campaign"] = campaign.source, campaign.medium, campaign.name
-    fields["utm_term"], fields["utm_content"] = campaign.term, campaign.content
+    draft.fields.update(found)
+
+
+@lru_cache(maxsize=4096)
+def _source(
+    query: str, referrer: str, own: tuple[str, ...], sent: tuple[str, str, str, str, str]
+) -> tuple[Campaign, Mapping[str, str]]:
+    """The campaign, and the fields of a hit that tell where it came from: remembered, for most come from few places."""
+    source, medium, name, term, content = sent
+    campaign = campaign_of(f"?{query}", source=source, medium=medium, name=name, term=term, content=content)
+    referral = referral_of(referrer, [host for host in own if host], campaign)
+    return campaign, {
+        "referrer": referral.referrer,
+        "channel": referral.channel,
+        "source": referral.source or DIRECT,
+        "utm_source": campaign.source,
+        "utm_medium": campaign.medium,
+        "utm_campaign": campaign.name,
+        "utm_term": campaign.term,
+        "utm_content": campaign.content,
+    }
 
 
 def put_device(draft: Draft) -> None:
@@ -190,16 +235,16 @@ def put_device(draft: Draft) -> None:
 def put_place(draft: Draft) -> None:
     """Country by address, language as the browser says."""
     draft.fields["country"] = draft.known.places.country_of(draft.sender.address)
-    draft.fields["language"] = draft.body.language or _first_language(draft.sender.headers.get("Accept-Language", ""))
+    draft.fields["language"] = draft.body.language or first_language(draft.sender.headers.get("Accept-Language", ""))
 
 
 Step = Callable[[Draft], None]
 STEPS: tuple[Step, ...] = (
     drop_opted_out,
-    drop_without_consent,
     drop_foreign_host,
     drop_prefetch,
     put_ids,
+    drop_without_consent,
     drop_bot,
     put_event,
     put_page,
@@ -209,20 +254,26 @@ STEPS: tuple[Step, ...] = (
 )
 
 
+SEEN_STEPS: tuple[Step, ...] = (drop_opted_out, drop_prefetch, drop_without_consent, drop_bot)
+"""What decides whether a visitor counts who was shown something without a hit of their own."""
+
+
+def left_out(draft: Draft) -> DropReason | None:
+    """Why the visitor, whose hash is in the draft's fields, does not count; None where they do."""
+    try:
+        for step in SEEN_STEPS:
+            step(draft)
+    except Dropped as dropped:
+        return dropped.reason
+    return None
+
+
+WHO_STEPS: tuple[Step, ...] = (put_ids, *SEEN_STEPS, put_device, put_place)
+"""What is asked of whoever sends anything but a hit: whether it is wanted, whose it is, from what and where."""
+
+
 def run(draft: Draft, event_id: int, at_ms: int) -> Hit:
     """The hit that `draft` becomes. Raises `Dropped`; the ids of a bot's draft are set by then."""
     for step in STEPS:
         step(draft)
     return Hit(event_id=event_id, at_ms=at_ms, website_id=draft.website.id, **draft.fields)
-
-
-def _is_host(host: str, pattern: str) -> bool:
-    if pattern.startswith("*."):
-        return host.endswith(pattern[1:]) or host == pattern[2:]
-    return host == pattern
-
-
-def _first_language(header: str) -> str:
-    """The first language of an Accept-Language header, at most 35 characters as RFC 5646 wants them."""
-    first = header.split(",", 1)[0].split(";", 1)[0].strip()
-    return first[:35] if first.replace("-", "").isalnum() and first.isascii() else ""

@@ -14,13 +14,16 @@ that what came in before it is stored when `running` is first read.
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from hashlib import blake2b
 from typing import Literal, NamedTuple
 from uuid import UUID
 
 SETTLE_S = 5
 """Seconds after midnight, UTC, that still belong to the day before as far as salts go."""
+
+
+_EPOCH = date(1970, 1, 1).toordinal()
 
 
 class Ids(NamedTuple):
@@ -45,7 +48,7 @@ def session_key(secret: bytes, session_id: str) -> str:
 
 def salt_day(now_ms: int) -> date:
     """The day whose salt is in use at `now_ms`; the one before it may live on in running sessions."""
-    return (datetime.fromtimestamp(now_ms / 1000, UTC) - timedelta(seconds=SETTLE_S)).date()
+    return date.fromordinal(_EPOCH + (now_ms - SETTLE_S * 1000) // 86_400_000)
 
 
 def cookieless_visitor(salt: bytes, website_id: int, ip: str, user_agent: str) -> str:
@@ -80,6 +83,15 @@ def cookieless_ids(
             return Ids(visitor_id, session_id)
     visitor_id = cookieless_visitor(today, website_id, ip, user_agent)
     return Ids(visitor_id, cookieless_session(today, website_id, visitor_id))
+
+
+def sender_hash(salt: bytes, website_id: int, address: str, user_agent: str = "") -> str:
+    """Who sent a hit, for a day, as behaviour is judged by: 16 hexadecimal digits, others on every website.
+
+    Of the address alone, or of address and user agent.
+    """
+    data = _bytes(address) + b"\0" + _bytes(user_agent)
+    return _keyed(salt, b"sender", website_id, data).hex()[:16]
 
 
 def opted_out(headers: Mapping[str, str], honour: bool = True) -> Literal["gpc", "dnt"] | None:

@@ -108,6 +108,7 @@ class _HitBody(_Body):
     value: Money | None = Field(None, description="Revenue, in `currency`")
     currency: Currency | None = Field(None, description="ISO 4217, such as EUR")
     interactive: bool = Field(True, description="false: the event does not keep a session from being a bounce")
+    webdriver: bool = Field(False, description="Whether the browser says that a program drives it; the tracker tells")
     timestamp: Moment | None = Field(
         None, description="When it happened, at most 24 hours ago; needs a token with the scope write"
     )
@@ -162,6 +163,13 @@ class LeaveBody(_Body):
     key: Key | None = None
 
 
+class Capture(BaseModel):
+    """What the tracker is to record of a view, each by the script of that name; what is left out is not recorded."""
+
+    heatmap: list[Literal["click", "move", "scroll"]] | None = None
+    replay: dict[str, Any] | None = None
+
+
 class Tracked(BaseModel):
     """Kafka has the hit, unless `ignored` says why it is not counted."""
 
@@ -170,3 +178,4 @@ class Tracked(BaseModel):
     visitor_id: str | None = None
     session_id: str | None = None
     ignored: str | None = None
+    capture: Capture | None = Field(None, description="What is to be recorded of the view, for websites of type full")

@@ -1,6 +1,7 @@
 """Taking out of addresses what must not be kept: secrets, e-mail addresses, card numbers."""
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote
 
 EMAIL = "[email]"
@@ -85,6 +86,7 @@ _DIGITS = re.compile(r"(?<!\d)\d(?:[ +-]?\d){12,18}(?!\d)")
 _WORTH_A_LOOK = re.compile(r"[?@&=;%#]|eyJ|\d{4}|[^/]{16}")
 
 
+@lru_cache(maxsize=8192)
 def scrub_url(url: str) -> str:
     """A path, query or URL with its secrets as `[removed]` and its e-mail addresses as `[email]`.
 

@@ -161,8 +161,8 @@ class Budget:
         self.asked |= report.asked
         self.held += report.returned
 
-    def renew(self, lease: Lease, now: float) -> None:
-        """Take over what the common budget answered."""
+    def renew(self, lease: Lease, now: float, *, wanted: int) -> None:
+        """Take over what the common budget answered to a report that wanted so many tokens."""
         another = lease.window != self.window
         if another:
             self.held, self.used, self.window = 0, {}, lease.window
@@ -175,7 +175,8 @@ class Budget:
             self.used[key] = used + self.fresh.get(key, 0)
         self.held += lease.tokens
         # In a window that just began, what was wanted was reckoned by what was held in the one before: ask again.
-        if self.held == 0 and not another:
+        # One that wanted nothing, because nobody had asked lately, tells nothing of what is left.
+        if wanted and self.held == 0 and not another:
             self.dry_until[self.others_ask] = now + RENEW_EVERY_S
 
     def stand_alone(self, now: float) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import Integer
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from analytics_app.db import Row, Time
+from analytics_app.db import Big, Row, Time
 
 
 class LiveViewRow(Row):
@@ -22,3 +22,13 @@ class LiveViewRow(Row):
     view: Mapped[dict[str, Any]] = mapped_column(JSONB)
     written_at: Mapped[datetime] = mapped_column(Time)
     changes_at: Mapped[datetime | None] = mapped_column(Time)
+
+
+class LiveRemovalRow(Row):
+    """A visitor whose sessions were taken out of a website, and when: activity up to then shows nobody."""
+
+    __tablename__ = "live_removals"
+
+    website_id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    visitor: Mapped[int] = mapped_column(Big, primary_key=True)
+    removed_at: Mapped[datetime] = mapped_column(Time)

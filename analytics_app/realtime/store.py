@@ -4,15 +4,20 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+import orjson
 from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from analytics_app.realtime.models import LiveViewRow
+from analytics_app.arrays import numbers, texts
+from analytics_app.db import driver_of
+from analytics_app.realtime.models import LiveRemovalRow, LiveViewRow
 from analytics_app.records import Active
 from analytics_app.sessions.models import SessionRow, TermRow
 
 LONGEST_SESSION = timedelta(hours=24)
+FROM_THE_FUTURE = timedelta(minutes=1)
+"""A view later than ours by more than that was written by a clock that was wrong: it would stay until that time."""
 
 
 async def put_views(
@@ -21,19 +26,21 @@ async def put_views(
     """Write the views of websites as (view, when it changes next); one written later by another worker stays."""
     if not views:
         return
-    new = insert(LiveViewRow).values(
-        [
-            {"website_id": website_id, "view": view, "written_at": now, "changes_at": changes_at}
-            for website_id, (view, changes_at) in sorted(views.items())
-        ]
-    )
-    excluded = new.excluded
-    await db.execute(
-        new.on_conflict_do_update(
-            index_elements=[LiveViewRow.website_id],
-            set_={"view": excluded.view, "written_at": excluded.written_at, "changes_at": excluded.changes_at},
-            where=LiveViewRow.written_at <= excluded.written_at,
-        )
+    some = sorted(views.items())
+    await (await driver_of(db)).execute(
+        "INSERT INTO live_views AS held (website_id, view, written_at, changes_at) "
+        "SELECT website_id, view, %s, changes_at "
+        "FROM unnest(%s::int[], %s::jsonb[], %s::timestamptz[]) AS n (website_id, view, changes_at) "
+        "ON CONFLICT (website_id) DO UPDATE "
+        "SET view = excluded.view, written_at = excluded.written_at, changes_at = excluded.changes_at "
+        "WHERE held.written_at <= excluded.written_at OR held.written_at > excluded.written_at + %s",
+        (
+            now,
+            numbers(website_id for website_id, _ in some),
+            texts(orjson.dumps(view).decode() for _, (view, _) in some),
+            [changes_at for _, (_, changes_at) in some],
+            FROM_THE_FUTURE,
+        ),
     )
 
 
@@ -70,3 +77,13 @@ async def active_from_rows(db: AsyncConnection, website_id: int, since: datetime
         .order_by(SessionRow.visitor, SessionRow.last_at.desc())
     )
     return [Active(row.visitor, round(row.last_at.timestamp() * 1000), row.path, row.country) for row in rows]
+
+
+async def removals_since(db: AsyncConnection, since: datetime) -> list[tuple[int, int, int]]:
+    """Who was taken out of which website at or after `since`, as (website, visitor, when in milliseconds)."""
+    rows = await db.execute(
+        select(LiveRemovalRow.website_id, LiveRemovalRow.visitor, LiveRemovalRow.removed_at).where(
+            LiveRemovalRow.removed_at >= since
+        )
+    )
+    return [(row.website_id, row.visitor, round(row.removed_at.timestamp() * 1000)) for row in rows]

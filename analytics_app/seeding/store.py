@@ -21,4 +21,11 @@ async def event_ids(db: AsyncConnection, blocks: int) -> list[range]:
 
 async def renew_statistics(db: AsyncConnection) -> None:
     """Tell Postgres' planner what the tables hold now, as it would find out by itself later."""
-    await db.execute(text("ANALYZE events, sessions, visitors, terms, traffic_rollups, sealed_sums, seals"))
+    await db.execute(
+        text("ANALYZE events, sessions, visitors, terms, traffic_rollups, sealed_sums, sealed_columns, seals")
+    )
+
+
+async def renew_heatmap_statistics(db: AsyncConnection) -> None:
+    """The same of the tables of heatmaps."""
+    await db.execute(text("ANALYZE heatmap_samples, heatmap_reaches, heatmap_bins, heatmap_pages, terms"))

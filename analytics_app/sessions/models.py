@@ -79,6 +79,7 @@ class SessionRow(Row):
     __tablename__ = "sessions"
     __table_args__ = (
         Index("ix_sessions_website_id_started_at", "website_id", "started_at"),
+        Index("ix_sessions_website_id_visitor", "website_id", "visitor"),
         {"postgresql_partition_by": "RANGE (started_at)"},
     )
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 QUARTER_MS = 900_000
-VIEWS_HELD = 64
+VIEWS_HELD = 16
 LATE_MS = 24 * 3_600_000
 """How late a hit may be."""
 KEPT_MS = LATE_MS + 24 * 3_600_000

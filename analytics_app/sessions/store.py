@@ -109,8 +109,19 @@ async def number_visitors(db: AsyncDriver, folded: Folded) -> None:
         assert change.opened_by is not None
         who = (change.opened_by.website_id, change.opened_by.visitor)
         first_seen[who] = min(first_seen.get(who, change.visit.started_ms), change.visit.started_ms)
+    known = await numbers_of(db, first_seen)
+    for change in opened:
+        assert change.opened_by is not None
+        change.visit.visitor = known[change.opened_by.website_id, change.opened_by.visitor]
+
+
+async def numbers_of(db: AsyncDriver, first_seen: Mapping[tuple[int, str], int]) -> dict[tuple[int, str], int]:
+    """The numbers of those visitors (website, hash), given where they have none; with when each was first seen, in ms.
+
+    In the order of the visitors, so that those who do this at once wait for one another and never in a circle.
+    """
     if not first_seen:
-        return
+        return {}
     # Asked first: an insert that meets a visitor who is there uses up a number all the same.
     known = await _numbers_of(db, sorted(first_seen))
     if new := sorted(first_seen.keys() - known.keys()):
@@ -124,9 +135,7 @@ async def number_visitors(db: AsyncDriver, folded: Folded) -> None:
         known |= {(website_id, hash_): number async for website_id, hash_, number in rows}
         if others := sorted(first_seen.keys() - known.keys()):  # another worker was quicker
             known |= await _numbers_of(db, others)
-    for change in opened:
-        assert change.opened_by is not None
-        change.visit.visitor = known[change.opened_by.website_id, change.opened_by.visitor]
+    return known
 
 
 async def _numbers_of(db: AsyncDriver, visitors: Sequence[tuple[int, str]]) -> dict[tuple[int, str], int]:

@@ -2,18 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 
 import msgspec
 
-from analytics_app.arrays import binaries, hexes, numbers, truths
+from analytics_app.arrays import binaries, hexes, numbers, texts, truths
 from analytics_app.db import AsyncDriver
 from analytics_app.records import Hit
 from analytics_app.sessions.kinds import SESSION_TERMS, TermKind
 from analytics_app.sessions.logic import Change, Folded, rollup_of
 from analytics_app.sessions.state import Held, View, Visit, encode_state
 from analytics_app.sessions.store import instant, new_version
-from analytics_app.sessions.terms import NUMBERS, number_terms
+from analytics_app.sessions.terms import Named, number_terms
 
 _json = msgspec.json.Encoder()
 
@@ -21,15 +20,17 @@ _json = msgspec.json.Encoder()
 async def write(db: AsyncDriver, partition: int, folded: Folded) -> dict[str, Held]:
     """Write what a fold came to, its visitors numbered.
 
-    Returns the changed states as tables may hold them once this is committed.
+    Returns the changed states as tables may hold them once this is committed. The statements go to Postgres at a
+    stroke, whose answers are awaited together; so none of them may be a COPY.
     """
-    await number_terms(_terms(folded))
-    await _insert_events(db, folded)
-    await _insert_sessions(db, [change for change in folded.changes.values() if change.opened_by])
-    await _update_sessions(db, [change for change in folded.changes.values() if not change.opened_by])
-    await _update_engagement(db, folded.engagement)
-    await _add_to_rollups(db, partition, folded)
-    return await _save_states(db, partition, folded)
+    named = await number_terms(db, _terms(folded))
+    async with db.pipeline():
+        await _insert_events(db, named, folded)
+        await _insert_sessions(db, named, [change for change in folded.changes.values() if change.opened_by])
+        await _update_sessions(db, named, [change for change in folded.changes.values() if not change.opened_by])
+        await _update_engagement(db, folded.engagement)
+        await _add_to_rollups(db, partition, folded)
+        return await _save_states(db, partition, folded)
 
 
 def _terms(folded: Folded) -> dict[tuple[int, TermKind], set[str]]:
@@ -53,77 +54,77 @@ def _time(ms: str) -> str:
     return f"timestamptz 'epoch' + {ms} * interval '1 millisecond'"
 
 
-async def _insert_events(db: AsyncDriver, folded: Folded) -> None:
+async def _insert_events(db: AsyncDriver, named: Named, folded: Folded) -> None:
     if not folded.events:
         return
-    async with (
-        db.cursor() as cursor,
-        cursor.copy(
-            "COPY events (id, at, session_id, visitor, website_id, path, name, title, kind, interactive, currency, "
-            "value, properties) FROM STDIN"
-        ) as copy,
-    ):
-        for hit, visit in folded.events:
-            await copy.write_row(
-                (
-                    hit.event_id,
-                    instant(hit.at_ms),
-                    visit.id,
-                    visit.visitor,
-                    hit.website_id,
-                    NUMBERS.of(hit.website_id, TermKind.PATH, hit.path),
-                    NUMBERS.of(hit.website_id, TermKind.EVENT_NAME, hit.name),
-                    NUMBERS.of(hit.website_id, TermKind.TITLE, hit.title),
-                    hit.kind,
-                    hit.interactive,
-                    hit.currency,
-                    Decimal(hit.value) if hit.value is not None else None,
-                    _json.encode(hit.properties).decode() if hit.properties else None,
-                )
-            )
+    of, hits = named.of, [hit for hit, _ in folded.events]
+    visits = [visit for _, visit in folded.events]
+    await db.execute(
+        "INSERT INTO events (id, at, session_id, visitor, website_id, path, name, title, kind, interactive, currency, "
+        f"value, properties) SELECT id, {_time('ms')}, session_id, visitor, website_id, path, name, title, kind, "
+        "interactive, currency, value, properties FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], "
+        "%s::int[], %s::int[], %s::int[], %s::int[], %s::smallint[], %s::boolean[], %s::text[], %s::numeric[], "
+        "%s::jsonb[]) AS n (id, ms, session_id, visitor, website_id, path, name, title, kind, interactive, currency, "
+        "value, properties)",
+        (
+            numbers(hit.event_id for hit in hits),
+            numbers(hit.at_ms for hit in hits),
+            numbers(visit.id for visit in visits),
+            numbers(visit.visitor for visit in visits),
+            numbers(hit.website_id for hit in hits),
+            numbers(of(hit.website_id, TermKind.PATH, hit.path) for hit in hits),
+            numbers(of(hit.website_id, TermKind.EVENT_NAME, hit.name) for hit in hits),
+            numbers(of(hit.website_id, TermKind.TITLE, hit.title) for hit in hits),
+            numbers(hit.kind for hit in hits),
+            truths(hit.interactive for hit in hits),
+            texts(hit.currency for hit in hits),
+            texts(hit.value for hit in hits),
+            texts(_json.encode(hit.properties).decode() if hit.properties else None for hit in hits),
+        ),
+    )
 
 
-def _dimensions(visit: Visit, origin: Hit) -> list[int | None]:
-    return [NUMBERS.of(visit.website_id, kind, getattr(origin, column)) for column, kind in SESSION_TERMS.items()]
+def _dimensions(named: Named, visit: Visit, origin: Hit) -> list[int | None]:
+    return [named.of(visit.website_id, kind, getattr(origin, column)) for column, kind in SESSION_TERMS.items()]
 
 
-def _path(visit: Visit, path: str | None) -> int | None:
-    return NUMBERS.of(visit.website_id, TermKind.PATH, path) if path else None
+def _path(named: Named, visit: Visit, path: str | None) -> int | None:
+    return named.of(visit.website_id, TermKind.PATH, path) if path else None
 
 
-async def _insert_sessions(db: AsyncDriver, opened: Sequence[Change]) -> None:
+async def _insert_sessions(db: AsyncDriver, named: Named, opened: Sequence[Change]) -> None:
     if not opened:
         return
-    async with (
-        db.cursor() as cursor,
-        cursor.copy(
-            "COPY sessions (id, started_at, last_at, visitor, website_id, duration_s, pageviews, events, engaged_s, "
-            f"is_bounce, entry_path, exit_path, {', '.join(SESSION_TERMS)}) FROM STDIN"
-        ) as copy,
-    ):
-        for change in opened:
-            visit, origin = change.visit, change.origin
-            assert origin is not None
-            await copy.write_row(
-                (
-                    visit.id,
-                    instant(visit.started_ms),
-                    instant(visit.last_ms),
-                    visit.visitor,
-                    visit.website_id,
-                    visit.duration_s,
-                    visit.pageviews,
-                    visit.events,
-                    visit.engaged_s,
-                    visit.counted_bounce,
-                    _path(visit, change.entry_path),
-                    _path(visit, change.exit_path),
-                    *_dimensions(visit, origin),
-                )
-            )
+    visits = [change.visit for change in opened]
+    dimensions = [_dimensions(named, change.visit, origin) for change in opened if (origin := change.origin)]
+    terms = ", ".join(SESSION_TERMS)
+    await db.execute(
+        "INSERT INTO sessions (id, started_at, last_at, visitor, website_id, duration_s, pageviews, events, engaged_s, "
+        f"is_bounce, entry_path, exit_path, {terms}) SELECT id, {_time('began')}, {_time('ended')}, visitor, "
+        f"website_id, duration_s, pageviews, events, engaged_s, is_bounce, entry_path, exit_path, {terms} "
+        "FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::int[], "
+        f"%s::int[], %s::int[], %s::boolean[], %s::int[], %s::int[]{', %s::int[]' * len(SESSION_TERMS)}) "
+        "AS n (id, began, ended, visitor, website_id, duration_s, pageviews, events, engaged_s, is_bounce, "
+        f"entry_path, exit_path, {terms})",
+        (
+            numbers(visit.id for visit in visits),
+            numbers(visit.started_ms for visit in visits),
+            numbers(visit.last_ms for visit in visits),
+            numbers(visit.visitor for visit in visits),
+            numbers(visit.website_id for visit in visits),
+            numbers(visit.duration_s for visit in visits),
+            numbers(visit.pageviews for visit in visits),
+            numbers(visit.events for visit in visits),
+            numbers(visit.engaged_s for visit in visits),
+            truths(visit.counted_bounce for visit in visits),
+            numbers(_path(named, change.visit, change.entry_path) for change in opened),
+            numbers(_path(named, change.visit, change.exit_path) for change in opened),
+            *(numbers(column) for column in zip(*dimensions, strict=True)),
+        ),
+    )
 
 
-async def _update_sessions(db: AsyncDriver, changed: Sequence[Change]) -> None:
+async def _update_sessions(db: AsyncDriver, named: Named, changed: Sequence[Change]) -> None:
     """Write the counts of sessions that went on; where a late hit came first, its dimensions too."""
     if not changed:
         return
@@ -149,8 +150,8 @@ async def _update_sessions(db: AsyncDriver, changed: Sequence[Change]) -> None:
             numbers(visit.events for visit in visits),
             numbers(visit.engaged_s for visit in visits),
             truths(visit.counted_bounce for visit in visits),
-            numbers(_path(change.visit, change.entry_path) for change in changed),
-            numbers(_path(change.visit, change.exit_path) for change in changed),
+            numbers(_path(named, change.visit, change.entry_path) for change in changed),
+            numbers(_path(named, change.visit, change.exit_path) for change in changed),
         ),
     )
     for change in changed:
@@ -158,7 +159,7 @@ async def _update_sessions(db: AsyncDriver, changed: Sequence[Change]) -> None:
             columns = ", ".join(f"{column} = %s" for column in SESSION_TERMS)
             await db.execute(
                 f"UPDATE sessions SET {columns} WHERE id = %s AND started_at = %s",
-                (*_dimensions(change.visit, change.origin), change.visit.id, instant(change.visit.started_ms)),
+                (*_dimensions(named, change.visit, change.origin), change.visit.id, instant(change.visit.started_ms)),
             )
 
 

@@ -13,10 +13,11 @@ from analytics_app.stats.breakdowns import After, Line, LineMetric, Sort
 from analytics_app.stats.filters import NONE, Dimension
 from analytics_app.stats.groups_store import by_dimension
 from analytics_app.stats.logic import Totals
-from analytics_app.stats.sealed_store import Sought, Tally, covered, sealed_sums, sought
+from analytics_app.stats.sealed_store import Sought, SoughtColumns, covered, sealed_sums, sought
 from analytics_app.stats.selection_store import Selection, none_term
 from analytics_app.stats.spans import Cover
 from analytics_app.stats.sums_store import SUMS, sums
+from analytics_app.stats.tallies import Tally
 
 _COUNTED = (*SUMS, "who")
 _QUOTIENTS: dict[LineMetric, tuple[str, str]] = {
@@ -46,7 +47,7 @@ async def breakdown(
     Values that a session lacks are a line of their own, `(none)`; events without a page, a name or the property are in
     no line of it, and a page that was not viewed is no page. Without `engagement` its sums may be 0.
     """
-    wanted = sought(selection, dimension)
+    wanted = sought(selection, dimension, engagement=engagement)
     found = await covered(db, website_id, start, end, wanted) if wanted and start < end else None
     if wanted is not None and found is not None:
         counted = await _put_together(db, website_id, wanted, found, selection, dimension, engagement=engagement)
@@ -119,7 +120,7 @@ def _comes_after(key: ColumnElement[float], value: ColumnElement[str], sort: Sor
 async def _put_together(
     db: AsyncConnection,
     website_id: int,
-    wanted: Sought,
+    wanted: Sought | SoughtColumns,
     found: Cover,
     selection: Selection,
     dimension: Dimension,

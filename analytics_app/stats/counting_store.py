@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from analytics_app.db import driver_of
 from analytics_app.stats.filters import DIMENSIONS
 from analytics_app.stats.periods import Buckets
-from analytics_app.stats.sealed_store import SEALED_SUMS, Tally
 from analytics_app.stats.selection_store import EVERYTHING
 from analytics_app.stats.spans import DAY, DIMENSION_NUMBERS, EVERYTHING_DIMENSION, HOUR, Piece
 from analytics_app.stats.store import series_from_rows
+from analytics_app.stats.tallies import SEALED_SUMS, Tally
 from analytics_app.stats.visitors import visitors_of, written
 
 _DIMENSIONS = [(number, DIMENSIONS[name]) for name, number in DIMENSION_NUMBERS.items()]

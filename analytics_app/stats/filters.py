@@ -122,7 +122,7 @@ def parse_filter(text: str) -> Filter:
     if not storable(value):
         raise ValueError("the value holds a character that cannot be stored")
     if op == "matches":
-        _check_pattern(value)
+        check_pattern(value)
     return Filter(dimension, op, value)
 
 
@@ -136,7 +136,8 @@ def _split(text: str) -> tuple[str, Op, str]:
     return text[:at], op, text[at + len(op) + 2 :]
 
 
-def _check_pattern(pattern: str) -> None:
+def check_pattern(pattern: str) -> None:
+    """Raise ValueError where `pattern` is no regular expression of RE2's, with what is wrong, and where in it."""
     if len(pattern) > LONGEST_PATTERN:
         raise ValueError(f"a regular expression has {LONGEST_PATTERN} characters at most")
     try:
@@ -144,7 +145,16 @@ def _check_pattern(pattern: str) -> None:
     except re2.error as error:
         reason = error.args[0] if error.args else ""
         told = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-        raise ValueError(f"not a valid regular expression: {told}") from None
+        raise ValueError(f"not a valid regular expression: {told}{_place_of(told, pattern)}") from None
+
+
+def _place_of(told: str, pattern: str) -> str:
+    """Where in `pattern` the part lies that RE2 names after its reason; nothing where it names the whole or none."""
+    for start in range(1, len(told)):
+        part = told[start:]
+        if told[:start].endswith(": ") and part in pattern:
+            return f" (at character {pattern.index(part) + 1})" if part != pattern else ""
+    return ""
 
 
 def _compiled(pattern: str) -> Any:

@@ -68,3 +68,14 @@ class SealedSumRow(Row):
     time_on_page_s: Mapped[int] = mapped_column(Big)
     scroll_depth: Mapped[int] = mapped_column(Big)
     visitors: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class SealedColumnRow(Row):
+    """A column of a sealed day's sessions or events, as `stats.columns` packs it; `number` is one of its columns."""
+
+    __tablename__ = "sealed_columns"
+
+    website_id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    start: Mapped[datetime] = mapped_column(Time, primary_key=True)
+    number: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    data: Mapped[bytes] = mapped_column(LargeBinary)

@@ -81,8 +81,8 @@ class Question:
         return [(period.start, period.end) for period in (self.period, self.previous) if period]
 
 
-class PeriodQuery(Query):
-    """What every question about a time takes."""
+class SpanQuery(Query):
+    """A time."""
 
     start_date: Annotated[Moment | None, BeforeValidator(_given)] = Field(
         None, description="A date (its start) or a time; default: 7 days before the end"
@@ -93,6 +93,16 @@ class PeriodQuery(Query):
     timezone: Annotated[Timezone, BeforeValidator(lambda value: value or "UTC")] = Field(
         "UTC", description="IANA zone in which days begin and end"
     )
+
+    def period(self, now: datetime) -> Period:
+        """The period asked about. Raises `Invalid` where it is none."""
+        start, end = (read_moment(said) if said else None for said in (self.start_date, self.end_date))
+        return period_of(start, end, ZoneInfo(self.timezone), now)
+
+
+class PeriodQuery(SpanQuery):
+    """What every question about a time takes."""
+
     filter: list[FilterText] = Field(
         default_factory=list,
         max_length=MOST_FILTERS,
@@ -101,8 +111,7 @@ class PeriodQuery(Query):
 
     def question(self, now: datetime) -> Question:
         """The question. Raises `Invalid` where its period is none."""
-        start, end = (read_moment(said) if said else None for said in (self.start_date, self.end_date))
-        period = period_of(start, end, ZoneInfo(self.timezone), now)
+        period = self.period(now)
         compare: Compare | None = getattr(self, "compare", None)
         return Question(
             period, period.previous(compare) if compare else None, tuple(parse_filter(said) for said in self.filter)

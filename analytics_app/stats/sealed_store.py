@@ -1,17 +1,19 @@
 """Sealed sums, read: what a selection comes to in pieces of time, by group or by value of a dimension."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from analytics_app.db import driver_of
+from analytics_app.stats.column_counting import Asked, Must
+from analytics_app.stats.columns_store import column_sums, days_with_columns
 from analytics_app.stats.filters import Dimension
 from analytics_app.stats.selection_store import Condition, Selection
 from analytics_app.stats.spans import (
+    DAY,
     DIMENSION_NUMBERS,
     EVERYTHING_DIMENSION,
     LONGEST_SPAN,
@@ -22,48 +24,11 @@ from analytics_app.stats.spans import (
     cover,
     moment,
     quarters,
+    spans_of,
 )
-from analytics_app.stats.visitors import Visitors, read, united, visitors_of
+from analytics_app.stats.tallies import SEALED_SUMS, Tally
 
-SEALED_SUMS = (
-    "pageviews",
-    "events",
-    "sessions",
-    "bounces",
-    "duration_s",
-    "session_pageviews",
-    "time_on_page_s",
-    "scroll_depth",
-)
 _ADDED = ", ".join(f"sum(c.{name})::bigint" for name in SEALED_SUMS)
-
-
-@dataclass(slots=True)
-class Tally:
-    """Sums that are still being put together, with the visitors themselves: sets, and such as are not yet read."""
-
-    sums: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SEALED_SUMS, 0))
-    visitors: list[Visitors] = field(default_factory=list)
-    unread: list[bytes] = field(default_factory=list)
-
-    def add(self, sums: Mapping[str, Any], visitors: Iterable[Visitors] = (), unread: Iterable[bytes] = ()) -> None:
-        """Add what another stretch of time comes to."""
-        for name in SEALED_SUMS:
-            self.sums[name] += int(sums.get(name) or 0)
-        self.visitors.extend(visitors)
-        self.unread.extend(unread)
-
-    def seen(self) -> Visitors:
-        """Every visitor."""
-        return united([*self.visitors, *map(read, self.unread)])
-
-    def add_row(self, row: Mapping[str, Any]) -> None:
-        """Add a row of sums counted from rows, with its visitors' numbers in `who`."""
-        self.add(row, [visitors_of(row["who"])] if row.get("who") else ())
-
-    def counted(self) -> dict[str, int]:
-        """The sums, and how many different visitors there were."""
-        return {**self.sums, "visitors": len(self.seen())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +39,41 @@ class Sought:
     values: tuple[int, ...] | None = None
     but: bool = False
 
+    @property
+    def spans(self) -> tuple[int, ...]:
+        """The lengths of the pieces in which they are sealed, the longest first."""
+        return spans_of(self.dimension)
 
-def sought(selection: Selection, by: Dimension | None = None) -> Sought | None:
-    """The sealed sums that answer `selection`, broken down `by` a dimension; None where only rows can.
 
-    Sums of several values of a session's dimension can be added up, since a session has one of them. The pages of a
-    session are many: their sessions would be counted once for each.
+@dataclass(frozen=True, slots=True)
+class SoughtColumns:
+    """What is counted from the columns of sealed days."""
+
+    asked: Asked
+    spans: tuple[int, ...] = (DAY,)
+
+
+def sought(
+    selection: Selection, by: Dimension | None = None, *, engagement: bool = False
+) -> Sought | SoughtColumns | None:
+    """What answers `selection` of sealed days, broken down `by` a dimension; None where only rows can.
+
+    Sums where there are such, which are quicker. Those of several values of a session's dimension can be added up,
+    since a session has one of them. The pages of a session are many: their sessions would be counted once for each.
     """
     if by is not None and by.name not in DIMENSION_NUMBERS:
         return None
+    if any(condition.filter.dimension.name not in DIMENSION_NUMBERS for condition in selection.conditions):
+        return None
+    return _sums(selection, by) or SoughtColumns(_asked(selection, by, engagement=engagement))
+
+
+def _sums(selection: Selection, by: Dimension | None) -> Sought | None:
     if selection.is_everything:
         return Sought(EVERYTHING_DIMENSION if by is None else DIMENSION_NUMBERS[by.name])
     condition = selection.conditions[0]
     dimension = condition.filter.dimension
-    if len(selection.conditions) > 1 or dimension.name not in DIMENSION_NUMBERS or by not in (None, dimension):
+    if len(selection.conditions) > 1 or by not in (None, dimension):
         return None
     found = _values(condition)
     if by is None and dimension.of_event and (condition.filter.negative or len(found) > 1):
@@ -95,14 +81,24 @@ def sought(selection: Selection, by: Dimension | None = None) -> Sought | None:
     return Sought(DIMENSION_NUMBERS[dimension.name], found, condition.filter.negative)
 
 
+def _asked(selection: Selection, by: Dimension | None, *, engagement: bool) -> Asked:
+    tests = tuple(
+        Must(condition.filter.dimension.name, _values(condition), condition.filter.negative)
+        for condition in selection.conditions
+    )
+    return Asked(tests, by.name if by else None, engagement)
+
+
 def _values(condition: Condition) -> tuple[int, ...]:
     found = tuple(condition.found or ())
     return (*found, 0) if condition.filter.finds_missing else found
 
 
-async def covered(db: AsyncConnection, website_id: int, start: datetime, end: datetime, wanted: Sought) -> Cover | None:
+async def covered(
+    db: AsyncConnection, website_id: int, start: datetime, end: datetime, wanted: Sought | SoughtColumns
+) -> Cover | None:
     """How `[start, end)` is put together from what is sealed; None where rows are as well read alone."""
-    return _useful(cover(start, end, wanted.dimension, await sealed_pieces(db, website_id, start, end)))
+    return _useful(cover(start, end, wanted.spans, await _pieces_for(db, website_id, start, end, wanted)))
 
 
 def _useful(found: Cover) -> Cover | None:
@@ -110,14 +106,18 @@ def _useful(found: Cover) -> Cover | None:
 
 
 async def covered_by_bucket(
-    db: AsyncConnection, website_id: int, starts: Sequence[datetime], end: datetime, wanted: Sought
+    db: AsyncConnection,
+    website_id: int,
+    starts: Sequence[datetime],
+    end: datetime,
+    wanted: Sought | SoughtColumns,
 ) -> tuple[list[tuple[int, Piece]], list[tuple[datetime, datetime]]] | None:
     """The same of buckets: pieces with the number of their bucket, from 1, and the gaps, which may span buckets."""
-    sealed = await sealed_pieces(db, website_id, starts[0], end)
+    sealed = await _pieces_for(db, website_id, starts[0], end, wanted)
     pieces: list[tuple[int, Piece]] = []
     gaps: list[tuple[datetime, datetime]] = []
     for number, (since, until) in enumerate(zip(starts, [*starts[1:], end], strict=True), 1):
-        found = cover(since, until, wanted.dimension, sealed)
+        found = cover(since, until, wanted.spans, sealed)
         pieces += ((number, piece) for piece in found.pieces)
         for gap in found.gaps:
             if gaps and gaps[-1][1] == gap[0]:
@@ -125,6 +125,15 @@ async def covered_by_bucket(
             else:
                 gaps.append(gap)
     return (pieces, gaps) if pieces and len(gaps) <= MOST_GAPS else None
+
+
+async def _pieces_for(
+    db: AsyncConnection, website_id: int, start: datetime, end: datetime, wanted: Sought | SoughtColumns
+) -> frozenset[Piece]:
+    sealed = await sealed_pieces(db, website_id, start, end)
+    if isinstance(wanted, Sought):
+        return sealed
+    return await days_with_columns(db, website_id, (piece for piece in sealed if piece.span == DAY))
 
 
 async def sealed_pieces(db: AsyncConnection, website_id: int, start: datetime, end: datetime) -> frozenset[Piece]:
@@ -145,9 +154,16 @@ async def sealed_pieces(db: AsyncConnection, website_id: int, start: datetime, e
 
 
 async def sealed_sums(
-    db: AsyncConnection, website_id: int, wanted: Sought, pieces: Sequence[tuple[int, Piece]], *, by_value: bool = False
+    db: AsyncConnection,
+    website_id: int,
+    wanted: Sought | SoughtColumns,
+    pieces: Sequence[tuple[int, Piece]],
+    *,
+    by_value: bool = False,
 ) -> dict[int, Tally]:
     """What the sealed `pieces` come to, by the number given with each, or by value; what is nothing is missing."""
+    if isinstance(wanted, SoughtColumns):
+        return await column_sums(db, website_id, wanted.asked, pieces)
     driver = await driver_of(db)
     condition, values = "", []
     if wanted.values is not None:

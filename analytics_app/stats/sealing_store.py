@@ -15,8 +15,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from analytics_app.db import AsyncDriver
+from analytics_app.stats.columns_store import drop_columns, store_columns
 from analytics_app.stats.counting_store import Sum
-from analytics_app.stats.sealed_store import SEALED_SUMS, Tally
 from analytics_app.stats.spans import (
     BLOCKS,
     DAY,
@@ -29,6 +29,7 @@ from analytics_app.stats.spans import (
     quarters,
     spans_of,
 )
+from analytics_app.stats.tallies import SEALED_SUMS, Tally
 
 _LOCK = 7_203_118  # the first of the two keys of a day's advisory lock; the second is the day's number
 _PARTS = (EVERYTHING_DIMENSION, *DIMENSION_NUMBERS.values())
@@ -68,7 +69,8 @@ async def unseal(db: AsyncDriver, changed: Mapping[int, Iterable[int]]) -> int:
 
 
 async def _drop(db: AsyncDriver, website_id: int, at: int) -> None:
-    """Delete the sums of a day and of the blocks it lies in."""
+    """Delete the sums and columns of a day, and the sums of the blocks it lies in."""
+    await drop_columns(db, website_id, Piece(DAY, at))
     blocks = [block_of(at, span) for span in BLOCKS]
     parts = [*blocks, Piece(DAY, at), *(Piece(HOUR, at + n) for n in range(0, DAY, HOUR))]
     parts += [Piece(1, at + n) for n in range(DAY)]
@@ -103,8 +105,10 @@ async def begin(db: AsyncDriver, website_id: int, day: Piece) -> int:
     return token
 
 
-async def finish(db: AsyncDriver, website_id: int, day: Piece, token: int, found: Sequence[Sum]) -> bool:
-    """Store the sums of a day and seal it; False, and nothing stored, where rows of it changed meanwhile."""
+async def finish(
+    db: AsyncDriver, website_id: int, day: Piece, token: int, found: Sequence[Sum], columns: Mapping[int, bytes]
+) -> bool:
+    """Store what a day comes to and seal it; False, and nothing stored, where rows of it changed meanwhile."""
     await _alone(db, day)
     rows = await db.execute(
         "UPDATE seals SET state = %s, changed_at = now() "
@@ -114,6 +118,7 @@ async def finish(db: AsyncDriver, website_id: int, day: Piece, token: int, found
     if await rows.fetchone() is None:
         return False
     await _store(db, website_id, found)
+    await store_columns(db, website_id, day, columns)
     return True
 
 
@@ -213,6 +218,9 @@ SELECT day FROM bounds,
     generate_series(begun, least(sealed_from - interval '1 day', :until), interval '1 day') AS day
 UNION
 SELECT day FROM bounds, generate_series(coalesce(sealed_to + interval '1 day', begun), :until, interval '1 day') AS day
+UNION
+SELECT start FROM seals s WHERE website_id = :website_id AND span = :day AND state = 1 AND start <= :until
+    AND NOT EXISTS (SELECT FROM sealed_columns c WHERE c.website_id = s.website_id AND c.start = s.start)
 UNION
 SELECT start FROM seals, LATERAL (SELECT start + interval '1 day' AS ended) AS its
 WHERE website_id = :website_id AND span = :day AND state <> 1 AND start <= :until AND :now >= CASE

@@ -89,9 +89,8 @@ def moment(quarter: int) -> datetime:
     return _EPOCH + quarter * QUARTER
 
 
-def cover(start: datetime, end: datetime, dimension: int, sealed: AbstractSet[Piece]) -> Cover:
-    """`[start, end)` from as few of the `sealed` pieces (days, and blocks of them) as there are for the dimension."""
-    spans = spans_of(dimension)
+def cover(start: datetime, end: datetime, spans: tuple[int, ...], sealed: AbstractSet[Piece]) -> Cover:
+    """`[start, end)` from as few of the `sealed` pieces as there are, of the lengths `spans`."""
     at, last = quarters(start - timedelta(microseconds=1)) + 1, quarters(end)
     pieces: list[Piece] = []
     gaps: list[tuple[datetime, datetime]] = []

@@ -39,18 +39,9 @@ from analytics_app.stats.selection_store import (
     started,
     under_way,
 )
+from analytics_app.stats.tallies import SEALED_SUMS
 
-SUMS = (
-    "visitors",
-    "pageviews",
-    "events",
-    "sessions",
-    "bounces",
-    "duration_s",
-    "session_pageviews",
-    "time_on_page_s",
-    "scroll_depth",
-)
+SUMS = ("visitors", *SEALED_SUMS)
 IS_PAGEVIEW = EVENTS.c.kind == int(EventKind.PAGEVIEW)
 
 

@@ -1,5 +1,6 @@
 """Sets of visitors' numbers, dense: how they are made, written, read and united."""
 
+from array import array
 from collections.abc import Iterable, Sequence
 
 from pyroaring import BitMap, BitMap64
@@ -12,6 +13,11 @@ _LIMIT = 1 << 32
 def visitors_of(numbers: Sequence[int]) -> Visitors:
     """The set of those numbers."""
     return BitMap(numbers) if not numbers or max(numbers) < _LIMIT else BitMap64(numbers)
+
+
+def narrow(numbers: bytes) -> BitMap:
+    """The set of numbers of 32 bits each, one behind the other as this machine writes them."""
+    return BitMap(array("I", numbers))
 
 
 def written(visitors: Visitors) -> bytes:

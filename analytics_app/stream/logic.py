@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import Any
 
 import msgspec
 
-from analytics_app.records import AnyHit, read_hit, read_hits, read_raw_hits
+from analytics_app.records import HITS, Reader, read_raw_hits
 from analytics_app.stream.splitting import split_hits
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -68,7 +69,7 @@ class Parsed:
     offset: int
     writer: str = ""
     sequence: int = 0
-    hits: list[AnyHit] = field(default_factory=list)
+    hits: list[Any] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
 
@@ -76,19 +77,19 @@ class Parsed:
 class Admitted:
     """What of a batch is to be stored: its hits in order with the offset of each, and what else is to be noted."""
 
-    hits: list[AnyHit] = field(default_factory=list)
+    hits: list[Any] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
     sequences: dict[str, int] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)
 
 
-def parse(record: Record) -> Parsed:
+def parse(record: Record, reader: Reader[Any] = HITS) -> Parsed:
     """Read a record. One that is no record at all, or a hit of it that is wrong, is a failure; the rest is good."""
     try:
-        whole = read_hits(record.value)
+        whole = reader.record(record.value)
     except UNREADABLE:
-        return _salvage(record)
+        return _salvage(record, reader)
     return Parsed(record.offset, whole.writer, whole.sequence, whole.hits)
 
 
@@ -110,7 +111,7 @@ def admit(records: Iterable[Parsed], stored: Mapping[str, int]) -> Admitted:
     return batch
 
 
-def _salvage(record: Record) -> Parsed:
+def _salvage(record: Record, reader: Reader[Any]) -> Parsed:
     """The good hits of a record with bad ones, and the bad ones; set aside whole where there is no good one."""
     try:
         head, raw_hits = split_hits(record.value)
@@ -120,7 +121,7 @@ def _salvage(record: Record) -> Parsed:
     parsed = Parsed(record.offset, raw.writer, raw.sequence)
     for hit in raw_hits:
         try:
-            parsed.hits.append(read_hit(hit))
+            parsed.hits.append(reader.item(hit))
         except UNREADABLE as error:
             parsed.failures.append(Failure(record.offset, hit, str(error)))
     if not parsed.hits and len(parsed.failures) > 1:

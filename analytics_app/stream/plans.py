@@ -3,12 +3,17 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from analytics_app.embedded.endpoints import resolve
+from analytics_app.records import DETECTIONS, EXPOSURES, HITS, RECORDED, SAMPLES, VISITOR_EVENTS, Reader
 from analytics_app.settings import Settings, settings
+
+MOST_BYTES = 4 * 1024 * 1024
+"""The largest record of a topic whose records may be large (a broker's own limit is 1 MiB unless told otherwise)."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +23,10 @@ class TopicPlan:
     name: str
     partitions: int
     config: dict[str, str] = field(default_factory=dict)
+    reader: Reader[Any] | None = None
+    """Of a stored topic, whose position Postgres keeps: how its records are read."""
+    live: bool = False
+    """Whether only the last minutes matter: a consumer begins a moment ago."""
 
 
 class TopicMismatch(RuntimeError):
@@ -27,14 +36,46 @@ class TopicMismatch(RuntimeError):
 def plans(settings: Settings) -> list[TopicPlan]:
     """Every topic the service needs under `settings`; a table's changelog has as many partitions as its source."""
     hour_ms = 3_600_000
-    changelog = {"cleanup.policy": "compact", "segment.ms": str(hour_ms), "min.cleanable.dirty.ratio": "0.2"}
+    # Of what a worker writes Kafka's clock says when: Kafka would refuse what one writes whose clock is an hour ahead.
+    by_kafka = {"message.timestamp.type": "LogAppendTime"}
+    changelog = {
+        **by_kafka,
+        "cleanup.policy": "compact",
+        "segment.ms": str(hour_ms),
+        "min.cleanable.dirty.ratio": "0.2",
+        "max.compaction.lag.ms": str(24 * hour_ms),
+    }
+    lately = {**by_kafka, "retention.ms": str(hour_ms), "segment.ms": str(hour_ms // 2)}
+    kept = {"retention.ms": str(settings.hits_retention_h * hour_ms), "segment.ms": str(6 * hour_ms)}
     prefix, count = settings.app_id, settings.partitions
     return [
-        TopicPlan(f"{prefix}-hits", count, {"retention.ms": str(settings.hits_retention_h * hour_ms)}),
-        TopicPlan(f"{prefix}-activity", count, {"retention.ms": str(hour_ms), "segment.ms": str(hour_ms // 2)}),
+        TopicPlan(f"{prefix}-hits", count, kept, HITS),
+        TopicPlan(f"{prefix}-exposures", count, kept, EXPOSURES),
+        TopicPlan(
+            f"{prefix}-replay-chunks",
+            count,
+            {
+                **kept,
+                "retention.ms": str(settings.replay_chunks_retention_h * hour_ms),
+                "max.message.bytes": str(MOST_BYTES),
+            },
+            RECORDED,
+        ),
+        TopicPlan(f"{prefix}-heatmap-samples", count, kept, SAMPLES),
+        TopicPlan(f"{prefix}-activity", count, lately, live=True),
+        TopicPlan(f"{prefix}-visitor-events", count, {**by_kafka, **kept}, VISITOR_EVENTS),
+        TopicPlan(f"{prefix}-senders", count, lately, live=True),
+        TopicPlan(f"{prefix}-bot-detections", count, kept, DETECTIONS),
+        TopicPlan(f"{prefix}-bot_scores-changelog", count, changelog),
         TopicPlan(f"{prefix}-sessions-changelog", count, changelog),
         TopicPlan(f"{prefix}-realtime-changelog", count, changelog),
+        TopicPlan(f"{prefix}-funnel_progress-changelog", count, changelog),
     ]
+
+
+def reader_of(topic: str) -> Reader[Any]:
+    """How the records of a stored topic are read; as hits where the settings know no such topic."""
+    return next((plan.reader for plan in plans(settings()) if plan.name == topic and plan.reader), HITS)
 
 
 async def ensure_topics() -> list[str]:

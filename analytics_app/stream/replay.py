@@ -1,6 +1,7 @@
 """What failed, tried again: a failed record goes back to its topic, and counts once however often it is sent."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaProducer
@@ -9,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from analytics_app.db import transaction
 from analytics_app.embedded.endpoints import resolve
-from analytics_app.records import gather, read_hit, read_raw_hits
+from analytics_app.records import Reader, gather, read_raw_hits
 from analytics_app.settings import settings
 from analytics_app.stream.logic import UNREADABLE
 from analytics_app.stream.models import FailedRecordRow
+from analytics_app.stream.plans import reader_of
 
 MOST_BYTES = 4 * 1024 * 1024
 """The largest record that Kafka takes here (`message.max.bytes` of the embedded one)."""
@@ -78,7 +80,7 @@ async def replay(ids: list[int] | None = None) -> Replayed:
     try:
         for one in found:
             try:
-                hits = _hits_of(one.value)
+                hits = _hits_of(one.value, reader_of(one.topic))
             except UNREADABLE as error:
                 refused[one.id] = str(error)
                 continue
@@ -91,12 +93,12 @@ async def replay(ids: list[int] | None = None) -> Replayed:
     return Replayed(sent, refused)
 
 
-def _hits_of(value: bytes) -> list[bytes]:
+def _hits_of(value: bytes, reader: Reader[Any]) -> list[bytes]:
     """The hits of a failed record, or the one hit that it is. Raises `msgspec.DecodeError` where one is wrong still."""
     try:
         hits = [bytes(hit) for hit in read_raw_hits(value).hits]
     except msgspec.ValidationError:
         hits = [value]
     for hit in hits:
-        read_hit(hit)
+        reader.item(hit)
     return hits

@@ -7,6 +7,11 @@ from datetime import datetime
 from analytics_app.db import AsyncDriver
 from analytics_app.stream.logic import Failure
 
+_LOCK = "SELECT next_offset FROM stream_positions WHERE topic = %s AND partition = %s FOR UPDATE"
+_SEQUENCES = (
+    "SELECT writer, sequence FROM stream_writers WHERE topic = %s AND partition = %s AND writer = ANY(%s::text[])"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Position:
@@ -36,16 +41,28 @@ async def begin_position(db: AsyncDriver, topic: str, partition: int, offset: in
 
 async def lock_position(db: AsyncDriver, topic: str, partition: int) -> int:
     """The next offset to store, locked until the transaction ends: nobody else stores from the partition meanwhile."""
-    query = "SELECT next_offset FROM stream_positions WHERE topic = %s AND partition = %s FOR UPDATE"
-    row = await (await db.execute(query, (topic, partition))).fetchone()
+    row = await (await db.execute(_LOCK, (topic, partition))).fetchone()
     if row is None:
         await db.execute(
             "INSERT INTO stream_positions (topic, partition, next_offset) VALUES (%s, %s, 0) ON CONFLICT DO NOTHING",
             (topic, partition),
         )
-        row = await (await db.execute(query, (topic, partition))).fetchone()
+        row = await (await db.execute(_LOCK, (topic, partition))).fetchone()
     assert row is not None
     return int(row[0])
+
+
+async def begin_batch(db: AsyncDriver, topic: str, partition: int, writers: list[str]) -> tuple[int, dict[str, int]]:
+    """The next offset to store, locked, and the highest sequence stored of each of `writers`: asked at a stroke."""
+    async with db.pipeline():
+        locked = await db.execute(_LOCK, (topic, partition))
+        # A statement of its own, which sees what was committed while the lock was waited for.
+        known = await db.execute(_SEQUENCES, (topic, partition, writers))
+        row = await locked.fetchone()
+        stored = {writer: sequence async for writer, sequence in known}
+    if row is None:  # nothing was ever stored from the partition
+        return await lock_position(db, topic, partition), await sequences(db, topic, partition, writers)
+    return int(row[0]), stored
 
 
 async def move_position(
@@ -61,10 +78,7 @@ async def move_position(
 
 async def sequences(db: AsyncDriver, topic: str, partition: int, writers: list[str]) -> dict[str, int]:
     """The highest sequence stored of each of `writers` in the partition."""
-    rows = await db.execute(
-        "SELECT writer, sequence FROM stream_writers WHERE topic = %s AND partition = %s AND writer = ANY(%s::text[])",
-        (topic, partition, writers),
-    )
+    rows = await db.execute(_SEQUENCES, (topic, partition, writers))
     return {writer: sequence async for writer, sequence in rows}
 
 

@@ -3,7 +3,20 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Check = Literal["rollups", "sessions", "events", "visitors", "terms", "seals", "states", "outcomes"]
+Check = Literal[
+    "rollups",
+    "sessions",
+    "events",
+    "visitors",
+    "terms",
+    "seals",
+    "conversions",
+    "funnels",
+    "states",
+    "exposures",
+    "outcomes",
+    "heatmaps",
+]
 
 CHECKS: dict[Check, str] = {
     "rollups": "quarter-hour sums against a recount of events and sessions",
@@ -12,7 +25,11 @@ CHECKS: dict[Check, str] = {
     "visitors": "visitors that rows name",
     "terms": "texts that rows name",
     "seals": "sealed sums of past days against a recount",
+    "conversions": "conversions of goals against the rows of their sessions",
+    "funnels": "attempts at funnels against a recount of events",
     "states": "live sessions against their rows",
+    "exposures": "exposures against the experiments, variants and visitors they name",
+    "heatmaps": "cells of heatmaps against a recount of their samples",
     "outcomes": "hits received against what became of them",
 }
 """What is looked at."""

@@ -7,10 +7,13 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from analytics_app.db import driver_of
+from analytics_app.stats.columns import same
+from analytics_app.stats.columns_store import columns_of_day, stored_columns
 from analytics_app.stats.counting_store import Sum, counted
 from analytics_app.stats.filters import DIMENSIONS
-from analytics_app.stats.sealed_store import SEALED_SUMS, sealed_pieces
+from analytics_app.stats.sealed_store import sealed_pieces
 from analytics_app.stats.spans import DAY, DIMENSION_NUMBERS, EVERYTHING_DIMENSION, Piece, quarters, spans_of
+from analytics_app.stats.tallies import SEALED_SUMS
 from analytics_app.stats.visitors import Visitors, read, united
 from analytics_app.verify.logic import Difference
 
@@ -34,6 +37,8 @@ async def differences(db: AsyncConnection, website_id: int, most: int) -> list[D
             stored = await _stored(db, website_id, piece)
             recount = await _days_of(db, website_id, piece)
         found += _compared(website_id, stored, recount)
+        if piece.span == DAY:
+            found += await _columns_compared(db, website_id, piece)
         if len(found) >= most:
             break
     return found[:most]
@@ -54,6 +59,20 @@ def _compared(website_id: int, stored: Mapping[Key, Counted], recount: Mapping[K
                 yield Difference("seals", website_id, where, name, str(kept[name]), str(sums[name]))
         if seen != visitors:
             yield Difference("seals", website_id, where, "visitors", _told(seen, visitors), _told(visitors, seen))
+
+
+async def _columns_compared(db: AsyncConnection, website_id: int, day: Piece) -> list[Difference]:
+    """The columns of a day that are not as its rows are."""
+    stored, made = await stored_columns(db, website_id, day), await columns_of_day(db, website_id, day)
+    return [
+        Difference("seals", website_id, f"{day.start:%Y-%m-%d}", f"column {number}", *_told_of(stored, made, number))
+        for number in sorted(stored.keys() | made.keys())
+        if number not in stored or number not in made or not same(stored[number], made[number])
+    ]
+
+
+def _told_of(stored: Mapping[int, bytes], made: Mapping[int, bytes], number: int) -> tuple[str, str]:
+    return tuple(f"{len(one[number])} bytes" if number in one else "missing" for one in (stored, made))  # type: ignore[return-value]
 
 
 def _told(visitors: Visitors, others: Visitors) -> str:

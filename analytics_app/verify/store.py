@@ -1,6 +1,6 @@
 """The recount: each question answers what is stored, what the raw rows give instead, and where."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import text
@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from analytics_app.sessions.kinds import SESSION_TERMS
 from analytics_app.sessions.state import Visit, decode_state
-from analytics_app.verify import seals_store
+from analytics_app.verify import conversions_store, funnels_store, heatmaps_store, seals_store
 from analytics_app.verify.logic import Check, Difference
 
 MOST = 1_000
@@ -100,6 +100,20 @@ SELECT 'rows' AS place, field, number::text AS stored, 'no such text' AS counted
 ORDER BY field, number LIMIT :most
 """
 
+_EXPOSURES = """
+SELECT 'experiment ' || x.experiment_id || ', visitor ' || x.visitor AS place, field, stored, counted
+FROM exposures x LEFT JOIN experiments e ON e.id = x.experiment_id AND e.website_id = x.website_id
+    LEFT JOIN variants a ON a.id = x.variant_id AND a.experiment_id = x.experiment_id
+    LEFT JOIN visitors v ON v.number = x.visitor AND v.website_id = x.website_id, LATERAL (VALUES
+    ('experiment', x.experiment_id::text, coalesce(e.id::text, 'no such experiment')),
+    ('variant', x.variant_id::text, coalesce(a.id::text, 'no such variant')),
+    ('visitor', x.visitor::text, coalesce(v.number::text, 'no such visitor')),
+    ('first_at', 'after the start', CASE WHEN x.first_at < e.started_at - interval '1 minute'
+        THEN 'before the start' ELSE 'after the start' END)
+) AS pairs (field, stored, counted)
+WHERE x.website_id = :website_id AND stored <> counted ORDER BY x.experiment_id, x.visitor, field LIMIT :most
+"""
+
 _OUTCOMES = """
 SELECT topic || '/' || partition AS place, 'received' AS field,
     coalesce(sum(hits) FILTER (WHERE outcome = 'received'), 0)::text AS stored,
@@ -116,6 +130,14 @@ OF_A_WEBSITE: dict[Check, str] = {
     "events": _EVENTS,
     "visitors": _VISITORS,
     "terms": _TERMS,
+    "exposures": _EXPOSURES,
+}
+
+COUNTED_APART: dict[Check, Callable[[AsyncConnection, int, int], Awaitable[list[Difference]]]] = {
+    "seals": seals_store.differences,
+    "conversions": conversions_store.differences,
+    "funnels": funnels_store.differences,
+    "heatmaps": heatmaps_store.differences,
 }
 
 Told = Callable[[Check, int, int], None]
@@ -135,7 +157,7 @@ async def recount(
     """
     every = website_ids is None
     websites = await _websites(db) if website_ids is None else sorted(website_ids)
-    steps = len(websites) * (len(OF_A_WEBSITE) + 1) + 2
+    steps = len(websites) * (len(OF_A_WEBSITE) + len(COUNTED_APART)) + 2
     found: list[Difference] = []
     done = 0
     for website_id in websites:
@@ -147,10 +169,11 @@ async def recount(
             done += 1
             if told:
                 told(check, done, steps)
-        found += await seals_store.differences(db, website_id, MOST)
-        done += 1
-        if told:
-            told("seals", done, steps)
+        for check, differences in COUNTED_APART.items():
+            found += await differences(db, website_id, MOST)
+            done += 1
+            if told:
+                told(check, done, steps)
     found += await _of_states(db, set(websites))
     if told:
         told("states", done + 1, steps)

@@ -9,6 +9,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from analytics_app.backfills.models import DefinitionVersionRow
 from analytics_app.sessions.models import VisitorSaltRow
 from analytics_app.websites.logic import PixelKey, Token, Website
 from analytics_app.websites.models import PixelKeyRow, TokenRow, WebsiteRow
@@ -32,6 +33,8 @@ async def websites(db: AsyncConnection, ids: Iterable[int] | None = None) -> lis
             session_timeout_s=row.session_timeout_s,
             allowed_hosts=tuple(row.allowed_hosts),
             timezone=row.timezone,
+            replay_sampling=row.replay_sampling,
+            replay_max_s=row.replay_max_s,
         )
         for row in await db.execute(query)
     ]
@@ -73,6 +76,18 @@ async def tokens(
         )
         for row in await db.execute(query)
     }
+
+
+async def versions(db: AsyncConnection, website_ids: Iterable[int] | None = None) -> dict[tuple[str, int], int]:
+    """How often what those websites (None: all) define has changed, by kind and website.
+
+    Read before what it is the version of: a copy may then be newer than it says, and is read once too often, never
+    older.
+    """
+    query = select(DefinitionVersionRow.__table__)
+    if website_ids is not None:
+        query = query.where(DefinitionVersionRow.website_id.in_(list(website_ids)))
+    return {(row.kind, row.website_id): row.version for row in await db.execute(query)}
 
 
 async def salts(db: AsyncConnection, days: Iterable[date]) -> dict[date, bytes]:

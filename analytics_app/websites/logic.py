@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from hashlib import sha256
+from typing import Any
 
 SCOPES = ("read", "write", "admin")
 
@@ -23,6 +24,8 @@ class Website:
     session_timeout_s: int | None = None
     allowed_hosts: tuple[str, ...] = ()
     timezone: str = "UTC"
+    replay_sampling: float = 0.0
+    replay_max_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,10 @@ class Snapshot:
     keys: Mapping[str, PixelKey] = field(default_factory=dict)
     tokens: Mapping[bytes, Token] = field(default_factory=dict)
     salts: Mapping[date, bytes] = field(default_factory=dict)
+    of_websites: Mapping[str, Mapping[int, tuple[Any, ...]]] = field(default_factory=dict)
+    """What websites define (goals, funnels, …), by its kind and the website's id."""
+    versions: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    """How often what a website defines of a kind had changed when it was read; what never changed is missing."""
 
 
 def token_hash(token: str) -> bytes:

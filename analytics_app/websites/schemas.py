@@ -46,7 +46,16 @@ class WebsiteSettings(Body):
     events_retention_days: Annotated[int, Whole(0, 36_500)] | None = Field(
         None, description="Days events are kept; 0: for good; null: the service's setting"
     )
+    heatmaps_retention_days: Annotated[int, Whole(0, 36_500)] | None = Field(
+        None, description="Days samples of heatmaps are kept; 0: for good; null: the service's setting"
+    )
     replay_sampling: float = Field(0.0, ge=0, le=1, description="Part of the sessions that are recorded")
+    replay_max_s: Annotated[int, Whole(60, 86_400)] | None = Field(
+        None, description="Longest recording of a session in seconds; null: the service's setting"
+    )
+    replays_retention_days: Annotated[int, Whole(0, 36_500)] | None = Field(
+        None, description="Days replays are kept; 0: for good; null: the service's setting"
+    )
 
 
 class WebsiteBody(WebsiteSettings):
@@ -84,7 +93,10 @@ class WebsiteOut(Shape):
     session_timeout_s: int | None
     allowed_hosts: list[str]
     events_retention_days: int | None
+    heatmaps_retention_days: int | None
     replay_sampling: float
+    replay_max_s: int | None
+    replays_retention_days: int | None
     created_at: Instant
     updated_at: Instant
 
