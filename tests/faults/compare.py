@@ -5,6 +5,7 @@ import time
 from collections import Counter, defaultdict
 from typing import Any
 
+from tests.faults import conversions
 from tests.faults.load import Journal
 from tests.faults.rig import Rig
 
@@ -21,8 +22,11 @@ WHERE e.website_id = ANY(%s)
 _SESSIONS = "SELECT id, website_id, visitor, pageviews, events, engaged_s FROM sessions WHERE website_id = ANY(%s)"
 
 
-async def differences(rig: Rig, journal: Journal, website_ids: list[int]) -> list[str]:
-    """Everything in which the rows of the websites differ from what was sent; empty where they agree."""
+async def differences(rig: Rig, journal: Journal, website_ids: list[int], *, times: bool = True) -> list[str]:
+    """Everything in which the rows of the websites differ from what was sent; empty where they agree.
+
+    `times`: the clocks of who took the hits are right.
+    """
     events = await rig.query(_EVENTS, website_ids)
     claimed = dict(
         await rig.query(
@@ -32,6 +36,9 @@ async def differences(rig: Rig, journal: Journal, website_ids: list[int]) -> lis
     sessions = await rig.query(_SESSIONS, website_ids)
     found = _of_events(journal, events, claimed)
     found += _of_sessions(journal, events, sessions)
+    for website_id in website_ids:
+        await rig.computed(website_id)
+    found += await conversions.differences(rig, journal, website_ids, times=times)
     found += await _of_verify(rig)
     return found
 
@@ -92,21 +99,24 @@ async def _of_verify(rig: Rig) -> list[str]:
     return [] if done.returncode == 0 else ["analytics verify:", *(done.stdout + done.stderr).splitlines()[:SHOWN]]
 
 
-async def realtime_becomes_right(rig: Rig, journal: Journal, website_id: int, within_s: float = 60.0) -> float:
-    """Wait until the live view equals a recount of the journal; returns the seconds it took. Raises AssertionError."""
+async def realtime_becomes_right(rig: Rig, journal: Journal, website_id: int, within_s: float, *, pages: bool) -> float:
+    """Wait until the live view equals a recount of the journal; returns the seconds it took. Raises AssertionError.
+
+    `pages`: whether each visitor must be on its last page, too.
+    """
     began = time.monotonic()
     while True:
         view = await rig.call("GET", f"/analytics/websites/{website_id}/realtime")
         least, most = _active(journal, website_id, time.time())
-        pages = {page["path"]: page["viewers"] for page in view["active_pages"]}
+        viewed = {page["path"]: page["viewers"] for page in view["active_pages"]}
         is_right = least.total() <= view["active_visitors"] <= most.total() and (
-            least != most or pages == _pages(least)
+            not pages or least != most or viewed == _pages(least)
         )
         if is_right:
             return time.monotonic() - began
         if time.monotonic() - began > within_s:
             more = {
-                page: pages.get(page, 0) - count for page, count in _pages(least).items() if pages.get(page) != count
+                page: viewed.get(page, 0) - count for page, count in _pages(least).items() if viewed.get(page) != count
             }
             raise AssertionError(
                 f"the live view shows {view['active_visitors']} visitors, {least.total()} to {most.total()} are there; "

@@ -5,6 +5,8 @@ import secrets
 import time
 from collections.abc import Sequence
 
+from msgspec import structs
+
 from analytics_app.records import Hit, encode, gather
 from tests.faults.rig import PARTITIONS
 
@@ -29,6 +31,11 @@ def hit(website_id: int, session: str, **fields: object) -> Hit:
         "path": "/",
     }
     return Hit(**{**given, **fields})  # type: ignore[arg-type]
+
+
+def sent_again(one: Hit) -> Hit:
+    """The same hit as the edge accepts it when its client sends it again."""
+    return structs.replace(one, event_id=next(_ids))
 
 
 def record(hits: Sequence[Hit | bytes], writer: str = WRITER) -> bytes:

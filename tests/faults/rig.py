@@ -21,6 +21,10 @@ from aiokafka.errors import KafkaError
 
 from analytics_app.embedded import state
 from analytics_app.embedded.layout import Layout
+from tests.faults.defined import EXPERIMENT, FUNNELS, GOALS, VARIANTS, Trial
+from tests.faults.disk import Disk
+from tests.faults.proxy import Link
+from tests.faults.rank import beneath
 
 TOKEN = "faults-admin-token"
 PARTITIONS = 4
@@ -41,6 +45,7 @@ def environment(data_dir: Path, **more: str) -> dict[str, str]:
         "ANALYTICS_BOOTSTRAP_TOKEN": TOKEN,
         "ANALYTICS_SECRET": "a secret of the fault tests",
         "ANALYTICS_TRACKING_RATE_LIMIT": "off",
+        "ANALYTICS_BOTS_BEHAVIOUR": "off",  # one address sends for all
         "ANALYTICS_PARTITIONS": str(PARTITIONS),
         **more,
     }
@@ -54,24 +59,36 @@ def free_port() -> int:
 
 
 class Rig:
-    """`analytics up` with two web and two worker processes."""
+    """`analytics up` with two web and two worker processes, its servers behind proxies and on disks of their own."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.data_dir = folder / "data"
         self.log = folder / "up.log"
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.told: list[str] = []
         self.figures: list[str] = []
+        self.trials: dict[int, Trial] = {}
+        self.links = {name: Link(name, lambda name=name: self.own_port(name)) for name in ("kafka", "postgres")}
+        self.disks = {name: Disk(self.data_dir / name) for name in ("kafka", "postgres")}
+        self.no_disks = ""
+        try:
+            for disk in self.disks.values():
+                disk.mount()
+        except (OSError, subprocess.CalledProcessError) as error:
+            self.no_disks = str(error)
 
     # Running.
 
     def start(self) -> None:
         """Start the service; returns when it is ready."""
-        command = [sys.executable, "-m", "analytics_app", "up", "--host", "127.0.0.1", "--port", str(self.port)]
+        proxies = [str(self.links[name].port) for name in ("kafka", "postgres")]
+        command = [*beneath(), sys.executable, "-m", "tests.faults.up", *proxies, "up", "--host", "127.0.0.1"]
+        before = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, "--web", "2", "--workers", "2", "--no-demo"],
+                [*command, "--port", str(self.port), "--web", "2", "--workers", "2", "--no-demo"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -79,9 +96,9 @@ class Rig:
                 start_new_session=True,
             )
         until = time.monotonic() + STARTED_WITHIN_S
-        while "Running at" not in self.log.read_text(errors="replace"):
+        while "Running at" not in self.said(before):
             if self.process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"the service did not start:\n{self.log.read_text(errors='replace')[-6000:]}")
+                raise RuntimeError(f"the service did not start:\n{self.said(before)[-6000:]}")
             time.sleep(0.2)
 
     def stop(self) -> None:
@@ -94,6 +111,32 @@ class Rig:
                 self.process.kill()
                 self.process.wait()
 
+    def close(self) -> None:
+        """Stop it, and take its surroundings away."""
+        self.stop()
+        for link in self.links.values():
+            link.close()
+        for disk in self.disks.values():
+            disk.unmount()
+
+    def heal(self) -> None:
+        """Whatever a story did to links and disks is over."""
+        for link in self.links.values():
+            link.heal()
+        for disk in self.disks.values():
+            if disk.is_mounted:
+                disk.free()
+        for role in ("web", "worker", "kafka", "postgres", "supervisor"):
+            for pid in self.pids(role):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+    def said(self, since: int = 0) -> str:
+        """What it wrote since so many bytes of its log."""
+        with self.log.open("rb") as log:
+            log.seek(since)
+            return log.read().decode(errors="replace")
+
     def note(self, what: str) -> None:
         """Remember what was done to it, for whoever reads a failure."""
         self.told.append(f"{time.strftime('%H:%M:%S')} {what}")
@@ -101,7 +144,7 @@ class Rig:
     def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """A command of `analytics`, beside the running service."""
         return subprocess.run(
-            [sys.executable, "-m", "analytics_app", *words],
+            [*beneath(), sys.executable, "-m", "analytics_app", *words],
             capture_output=True,
             text=True,
             timeout=120,
@@ -112,6 +155,16 @@ class Rig:
     def pids(self, role: str) -> list[int]:
         """The processes of a role, as `analytics ps` tells them."""
         return [one.pid for one in state.living(Layout(self.data_dir)) if one.role == role]
+
+    def joined(self, role: str, name: str, *words: str, **settings: str) -> "subprocess.Popen[bytes]":
+        """One more process of `role` beside those that the supervisor keeps; `words` are its sabotages."""
+        own = {"ANALYTICS_ROLE": role, "ANALYTICS_WORKER_NAME": name, "ANALYTICS_HOST": "127.0.0.1", **settings}
+        with (self.folder / f"{name}.log").open("ab") as log:
+            module = ("tests.faults.sabotage", *words) if words else ("analytics_app.process",)
+            return subprocess.Popen(
+                [*beneath(), sys.executable, "-m", *module],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment(self.data_dir, **own),
+            )  # fmt: skip
 
     # Hurting.
 
@@ -145,6 +198,21 @@ class Rig:
         found: dict[str, Any] = json.loads((self.data_dir / "endpoints.json").read_text())
         return found
 
+    def own_port(self, name: str) -> int:
+        """Where Kafka or Postgres itself listens, behind its proxy."""
+        return int(self.endpoints[f"{name}_port"])
+
+    @property
+    def database_url(self) -> str:
+        """Postgres itself, behind its proxy."""
+        through = f":{self.links['postgres'].port}/"
+        return str(self.endpoints["database_url"]).replace(through, f":{self.own_port('postgres')}/")
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics that a hit's numbers go through, each after what it comes from."""
+        return self.hits_topic, "analytics-visitor-events", "analytics-exposures"
+
     @property
     def hits_topic(self) -> str:
         """The topic of hits."""
@@ -152,9 +220,7 @@ class Rig:
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """What Postgres answers."""
-        with psycopg.connect(
-            self.endpoints["database_url"], connect_timeout=10, options="-c timezone=UTC", autocommit=True
-        ) as db:
+        with psycopg.connect(self.database_url, connect_timeout=10, options="-c timezone=UTC", autocommit=True) as db:
             answer = db.execute(query.encode(), values or None)
             return answer.fetchall() if answer.description else []
 
@@ -191,7 +257,7 @@ class Rig:
             except (KafkaError, psycopg.Error, OSError) as error:
                 standing = repr(error)
             else:
-                if all(positions[number] >= end for number, end in ends.items()):
+                if positions == ends:
                     return time.monotonic() - began
                 standing = f"stored to {positions} of {ends}"
             await asyncio.sleep(0.3)
@@ -223,7 +289,7 @@ class Rig:
                 ):
                     if answer.status < 500:
                         answer.raise_for_status()
-                        return await answer.json()
+                        return await answer.json() if answer.status != 204 else None
                     failure: Exception = RuntimeError(await answer.text())
             except aiohttp.ClientConnectionError as error:
                 failure = error
@@ -231,8 +297,39 @@ class Rig:
                 raise failure
             await asyncio.sleep(0.3)
 
-    async def website(self, name: str) -> tuple[int, str]:
-        """A new website: its id and pixel key."""
+    async def website(self, name: str, *, whole: bool = True) -> tuple[int, str]:
+        """A new website with goals, and where it is `whole` with funnels and an experiment: its id and pixel key."""
         body = {"name": f"{name} {uuid.uuid4().hex[:6]}", "host": "faults.example"}
         made = (await self.call("POST", "/analytics/websites", body))["data"]
+        await self.goals(int(made["id"]))
+        if whole:
+            await self.funnels(int(made["id"]))
+            self.trials[int(made["id"])] = await self.experiment(int(made["id"]))
         return int(made["id"]), str(made["pixel_key"])
+
+    async def made(self, website_id: int, path: str, body: object = None) -> int:
+        """Make something of a website; returns its id."""
+        return int((await self.call("POST", f"/analytics/websites/{website_id}/{path}", body))["data"]["id"])
+
+    async def goals(self, website_id: int) -> list[int]:
+        """Goals of every kind for a website, made now; returns their ids."""
+        return [await self.made(website_id, "goals", goal) for goal in GOALS]
+
+    async def funnels(self, website_id: int) -> list[int]:
+        """Funnels for a website, made now; returns their ids."""
+        return [await self.made(website_id, "funnels", funnel.body()) for funnel in FUNNELS]
+
+    async def experiment(self, website_id: int) -> Trial:
+        """An experiment that runs from now on."""
+        made = await self.made(website_id, "experiments", EXPERIMENT)
+        variants = [await self.made(website_id, f"experiments/{made}/variants", one) for one in VARIANTS]
+        await self.made(website_id, f"experiments/{made}/start")
+        return Trial(made, tuple(variants))
+
+    async def computed(self, website_id: int, within_s: float = 60.0) -> None:
+        """Wait until all goals and funnels of a website are computed over what is stored."""
+        until = time.monotonic() + within_s
+        query = "SELECT definition_id, state, error FROM backfills WHERE website_id = %s AND state <> 'done'"
+        while waiting := await self.query(query, website_id):
+            assert time.monotonic() < until, f"not computed: {waiting}; done to it: {self.told[-12:]}"
+            await asyncio.sleep(0.2)

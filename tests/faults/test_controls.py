@@ -1,170 +1,338 @@
 """Negative controls: with a safeguard taken out, the same comparison finds what is lost or wrong.
 
-What is taken out is taken out by `tests.faults.sabotage`, in a worker of its own on topics of its own.
+What is taken out is taken out by `tests.faults.sabotage`, in processes of their own on topics of their own. Beside each
+stands the same story with the safeguard in.
 """
 
 import asyncio
+import contextlib
 import random
 import secrets
-import subprocess
-import sys
+import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import psutil
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from tests.faults.compare import differences
+from tests.faults.conftest import needs
+from tests.faults.control import Control, outcomes, until
 from tests.faults.hits import hit, record, session_of
-from tests.faults.load import Journal, Sent
-from tests.faults.rig import PARTITIONS, Rig, environment
+from tests.faults.load import Crowd
+from tests.faults.rig import PARTITIONS, Rig
+from tests.faults.test_topics import commit, recreate
+from tests.faults.wire import CommitCuts
 
-STARTS = 4
-DECIDED_WITHIN_S = 120.0
 RECORDS = 12
 
 
-class Control:
-    """A worker under an app id of its own: its topics, its group in Kafka, its website."""
+def lost(found: list[str]) -> bool:
+    return any("is lost" in difference for difference in found)
 
-    def __init__(self, rig: Rig, folder: Path, words: list[str]) -> None:
-        self.rig, self.words = rig, words
-        self.app_id = f"control-{secrets.token_hex(4)}"
-        self.topic = f"{self.app_id}-hits"
-        self.log = folder / f"{self.app_id}.log"
-        self.environment = environment(
-            folder / self.app_id,
-            ANALYTICS_APP_ID=self.app_id,
-            ANALYTICS_KAFKA_BOOTSTRAP_SERVERS=rig.endpoints["kafka_bootstrap"],
-            ANALYTICS_DATABASE_URL=rig.endpoints["database_url"],
-            ANALYTICS_ROLE="worker",
-            ANALYTICS_STALLED_AFTER_S="25",
-        )
-        self.waited = folder / self.app_id / "waited"
-        self.journal = Journal()
-        self.website_id = 0
 
-    async def prepare(self) -> None:
-        """Make its topics and website, and put hits of some sessions into every partition."""
-        (self.log.parent / self.app_id).mkdir()
-        await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "analytics_app", "topics"],
-            env=self.environment, check=True, capture_output=True,
-        )  # fmt: skip
-        self.website_id, _ = await self.rig.website(self.app_id)
-        for partition in range(PARTITIONS):
-            session = session_of(partition)
-            hits = [
-                hit(self.website_id, session, path=f"/{number}", client_id=secrets.token_hex(16))
-                for number in range(RECORDS)
-            ]
-            for one in hits:
-                sent = Sent(self.website_id, session, session, one.path, "", one.event_id, attempts=1)
-                self.journal.hits[str(one.client_id)] = sent
-            await self.rig.put([record([one]) for one in hits], partition, self.topic)
+def ahead(seed: int) -> Callable[[Control], Awaitable[None]]:
+    """Kafka believes that something was done; Postgres says that nothing was."""
 
-    async def commit(self, offsets: dict[int, int]) -> None:
-        """Have Kafka believe that so much was done; Postgres says that nothing was."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.rig.endpoints["kafka_bootstrap"], group_id=self.app_id, enable_auto_commit=False
-        )
-        await consumer.start()
-        try:
-            given = {TopicPartition(self.topic, partition): offset for partition, offset in offsets.items()}
-            consumer.assign(list(given))
-            await consumer.commit(given)
-        finally:
-            await consumer.stop()
+    async def before(control: Control) -> None:
+        chance = random.Random(seed)
+        offsets = {partition: chance.randint(1, RECORDS) for partition in range(PARTITIONS)}
+        await commit(control.rig, control.topic, control.app_id, offsets)
         for partition in offsets:
-            await self.rig.query(
-                "INSERT INTO stream_positions (topic, partition, next_offset) VALUES (%s, %s, 0)", self.topic, partition
-            )
-
-    @contextmanager
-    def _worker(self) -> Iterator["subprocess.Popen[bytes]"]:
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.sabotage", *self.words],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=self.environment,
+            await control.rig.query(
+                "INSERT INTO stream_positions (topic, partition, next_offset) VALUES (%s, %s, 0)",
+                control.topic, partition,
             )  # fmt: skip
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
 
-    async def run(self) -> list[str]:
-        """Run the worker, and again when it ends, until all is stored or it ended too often; returns what differs."""
-        until = time.monotonic() + DECIDED_WITHIN_S
-        for _ in range(STARTS):
-            with self._worker() as process:
-                if "wait-once" in self.words and not self.waited.exists():
-                    await self._stop_once_it_waits(process)
-                    continue
-                while process.poll() is None and time.monotonic() < until:
-                    if await self.is_drained():
-                        return await differences(self.rig, self.journal, [self.website_id])
-                    await asyncio.sleep(0.5)
-            if any(sign in self.last_words() for sign in ("Gap(", "none is stored")):
-                break  # it went on behind what is not stored, and will again
-        return await differences(self.rig, self.journal, [self.website_id])
-
-    async def _stop_once_it_waits(self, process: "subprocess.Popen[bytes]") -> None:
-        """Stop it politely with its first batch in hand."""
-        until = time.monotonic() + DECIDED_WITHIN_S
-        while not self.waited.exists():
-            assert process.poll() is None, self.last_words()
-            assert time.monotonic() < until, self.last_words()
-            await asyncio.sleep(0.2)
-        await asyncio.sleep(1)
-        process.terminate()
-        await asyncio.to_thread(process.wait, 40)
-
-    async def is_drained(self) -> bool:
-        """Whether everything in its topic is stored."""
-        positions = await self.rig.positions(self.topic)
-        return all(positions[partition] >= RECORDS for partition in range(PARTITIONS))
-
-    def last_words(self) -> str:
-        """The end of its log."""
-        return self.log.read_text(errors="replace")[-8000:]
-
-
-async def outcomes(rig: Rig, folder: Path, *words: str, ahead: int | None = None) -> tuple[list[str], str]:
-    """What differs after a worker with these sabotages, and what it said. `ahead` seeds what Kafka believes."""
-    control = Control(rig, folder, list(words))
-    await control.prepare()
-    if ahead is not None:
-        chance = random.Random(ahead)
-        await control.commit({partition: chance.randint(1, RECORDS) for partition in range(PARTITIONS)})
-    return await control.run(), control.last_words()
+    return before
 
 
 async def test_without_the_seek_hits_that_kafka_believes_done_are_lost(rig: Rig, tmp_path: Path) -> None:
-    (sound, said), *lost = await asyncio.gather(
-        outcomes(rig, tmp_path, ahead=1),
-        outcomes(rig, tmp_path, "no-seek", ahead=1),
-        outcomes(rig, tmp_path, "no-seek", ahead=2),
+    (sound, said), *behind = await asyncio.gather(
+        outcomes(rig, tmp_path, before=ahead(1)),
+        outcomes(rig, tmp_path, "no-seek", before=ahead(1)),
+        outcomes(rig, tmp_path, "no-seek", before=ahead(2)),
     )
     assert not sound, (sound, said)
-    for found, _ in lost:
-        assert any("is lost" in difference for difference in found), found
+    for found, _ in behind:
+        assert lost(found), found
 
 
+@pytest.mark.long_faults
 async def test_take_loses_the_batch_in_hand_of_a_worker_that_is_stopped_unless_postgres_owns_the_position(
     rig: Rig, tmp_path: Path
 ) -> None:
-    (lost, taking), (kept, said), (covered, covering) = await asyncio.gather(
+    (gone, taking), (kept, said), (covered, covering) = await asyncio.gather(
         outcomes(rig, tmp_path, "take", "no-seek", "wait-once"),
         outcomes(rig, tmp_path, "no-seek", "wait-once"),
         outcomes(rig, tmp_path, "take", "wait-once"),
     )
-    assert any("is lost" in difference for difference in lost), (lost, taking)
+    assert lost(gone), (gone, taking)
     assert not kept, (kept, said)  # so it was `take`
     assert not covered, (covered, covering)  # the seek mends even that
+
+
+def commits_cut(share_before: float) -> Callable[[Control], Awaitable[None]]:
+    """Nothing is heard of many a COMMIT; this part of them is cut before it takes place."""
+
+    async def before(control: Control) -> None:
+        control.link.cuts = CommitCuts(random.Random(1), share=0.8, most=8, share_before=share_before)
+
+    return before
+
+
+async def test_a_commit_of_which_nothing_was_heard_must_be_looked_after(rig: Rig, tmp_path: Path) -> None:
+    """Taken for done, it loses hits; tried again without a look at the position, it stores them again."""
+    (sound, said), (once, _), (believed, _), (again, _) = await asyncio.gather(
+        outcomes(rig, tmp_path, before=commits_cut(0.5), ANALYTICS_BATCH_RECORDS="4"),
+        outcomes(rig, tmp_path, before=commits_cut(0.0), ANALYTICS_BATCH_RECORDS="4"),
+        outcomes(rig, tmp_path, "believe-commits", before=commits_cut(1.0), ANALYTICS_BATCH_RECORDS="4"),
+        outcomes(rig, tmp_path, "forget-position", "forget-writers", before=commits_cut(0.0),
+                 ANALYTICS_BATCH_RECORDS="4"),
+    )  # fmt: skip
+    assert not sound, (sound, said)
+    assert not once, once
+    assert lost(believed), believed
+    assert any("set aside" in difference for difference in again), again  # the events' key refused them
+
+
+@pytest.mark.long_faults
+async def test_a_batch_that_finds_the_disk_full_must_be_waited_with(rig: Rig, tmp_path: Path) -> None:
+    """Given up, it is lost, but for Postgres' position: either guard covers for the other."""
+    needs("a disk to fill", lacking=rig.no_disks)
+    words = (), ("no-seek",), ("give-up",), ("give-up", "no-seek")
+    together = {"ANALYTICS_BATCH_WITHIN_S": "2"}  # what is put at once comes as one batch
+    controls = [Control(rig, tmp_path, *some, **together) for some in words]
+    try:
+        for control in controls:
+            await control.prepare()
+        with contextlib.ExitStack() as processes:
+            for control in controls:
+                process = processes.enter_context(control.process())
+                await until(control.is_drained, process, control)
+            rig.disks["postgres"].fill()
+            for control in controls:
+                await control.put_hits()
+            for control in controls:
+                await until(lambda c=control: "No space left" in c.last_words(), process, control)
+            await asyncio.sleep(8)  # Faust commits what is done with
+        rig.disks["postgres"].free()
+        for control in controls:
+            await control.put_hits()
+        sound, waiting, covered, gone = await asyncio.gather(*(control.run() for control in controls))
+    finally:
+        rig.heal()
+        for control in controls:
+            control.link.close()
+    assert not sound, (sound, controls[0].last_words())
+    assert not waiting, (waiting, controls[1].last_words())
+    assert not covered, (covered, controls[2].last_words())
+    assert lost(gone), (gone, controls[3].last_words())
+
+
+@pytest.mark.long_faults
+async def test_a_record_that_cannot_be_read_must_be_set_aside(rig: Rig, tmp_path: Path) -> None:
+    async def bad(control: Control) -> None:
+        await rig.put([b"no record"] * 1, 0, control.topic)
+        await control.put_hits()
+
+    (sound, _), (stuck, _) = await asyncio.gather(
+        outcomes(rig, tmp_path, before=bad), outcomes(rig, tmp_path, "trust-records", before=bad)
+    )
+    assert sound
+    assert all("set aside" in difference for difference in sound), sound  # the bad one
+    assert lost(stuck), stuck
+
+
+@pytest.mark.long_faults
+async def test_what_funnels_want_must_be_told_before_the_commit(rig: Rig, tmp_path: Path) -> None:
+    async def run(*words: str) -> tuple[list[str], str]:
+        control = Control(rig, tmp_path, "end-once-committed", *words, ANALYTICS_BATCH_RECORDS="4")
+        control.whole = True
+        try:
+            await control.prepare()
+            return await control.run(), control.last_words()
+        finally:
+            await control.close()
+
+    sound, said = await run()
+    late, _ = await run("tell-late")
+    assert not sound, (sound, said)
+    assert any(difference.startswith("funnel ") for difference in late), late
+
+
+@pytest.mark.long_faults
+@pytest.mark.parametrize("role", ["worker", "web"])
+async def test_a_process_whose_connections_nobody_answers_must_end(rig: Rig, tmp_path: Path, role: str) -> None:
+    async def ends(*words: str) -> bool:
+        control = Control(rig, tmp_path, *words)
+        try:
+            await control.prepare()
+            with contextlib.ExitStack() as processes:
+                if role == "web":
+                    process, _ = processes.enter_context(control.web())
+                else:
+                    process = processes.enter_context(control.process())
+                    await until(control.is_drained, process, control)
+                control.link.strand()
+                await control.put_hits()
+                gone, _ = await asyncio.to_thread(psutil.wait_procs, [psutil.Process(process.pid)], 45)
+                return bool(gone)
+        finally:
+            control.link.close()
+
+    blind = "no-doubt" if role == "web" else "no-watchdog"
+    assert await asyncio.gather(ends(), ends(blind, *(["no-doubt"] if role == "worker" else []))) == [True, False]
+
+
+async def test_without_writers_and_sequences_a_record_written_twice_is_stored_twice(rig: Rig, tmp_path: Path) -> None:
+    async def again(control: Control) -> None:
+        await control.put_hits(twice=True)
+
+    (sound, said), (twice, _) = await asyncio.gather(
+        outcomes(rig, tmp_path, before=again, ANALYTICS_BATCH_RECORDS="1"),
+        outcomes(rig, tmp_path, "forget-writers", before=again, ANALYTICS_BATCH_RECORDS="1"),
+    )
+    assert not sound, (sound, said)
+    assert any("set aside" in difference for difference in twice), twice  # the events' key refused them
+
+
+@pytest.mark.long_faults
+async def test_without_clients_ids_a_hit_that_is_sent_again_counts_twice(rig: Rig, tmp_path: Path) -> None:
+    async def again(control: Control) -> None:
+        await control.put_hits(again=True)
+
+    (sound, said), (twice, _) = await asyncio.gather(
+        outcomes(rig, tmp_path, before=again), outcomes(rig, tmp_path, "forget-clients", before=again)
+    )
+    assert not sound, (sound, said)
+    assert any("was never sent" in difference for difference in twice), twice  # nobody's second one
+
+
+@pytest.mark.long_faults
+async def test_without_the_look_at_the_topic_a_new_one_is_read_from_its_middle(rig: Rig, tmp_path: Path) -> None:
+    async def anew(control: Control) -> None:
+        with control.process() as process:
+            await until(control.is_drained, process, control)
+        await recreate(rig, control.topic)
+        await control.make_topics()
+        control.put = 0
+        await control.put_hits()
+        await control.put_hits()
+
+    (sound, said), (blind, _) = await asyncio.gather(
+        outcomes(rig, tmp_path, before=anew), outcomes(rig, tmp_path, "believe-topic", before=anew)
+    )
+    assert not sound, (sound, said)
+    assert lost(blind), blind
+
+
+@pytest.mark.long_faults
+async def test_without_the_watchdog_a_worker_that_never_recovers_stays_so(rig: Rig, tmp_path: Path) -> None:
+    async def run(*words: str, within_s: float = 240.0) -> tuple[list[str], str]:
+        control = Control(rig, tmp_path, *words)
+        try:
+            await control.prepare()
+            return await control.run(within_s), control.last_words()
+        finally:
+            control.link.close()
+
+    (sound, said), (stuck, _) = await asyncio.gather(run("stuck-once"), run("stuck-once", "no-watchdog", within_s=60))
+    assert not sound, (sound, said)
+    assert "none is stored" in said
+    assert lost(stuck), stuck
+
+
+@pytest.mark.long_faults
+async def test_without_the_reread_the_live_view_forgets_whoever_was_there(rig: Rig, tmp_path: Path) -> None:
+    async def viewed(*words: str) -> int:
+        control = Control(rig, tmp_path)
+        try:
+            await control.prepare()  # a visitor in each partition
+            with control.process() as process:
+                await until(control.is_drained, process, control)
+            control.words = list(words)
+            await rig.put([record([hit(control.website_id, session_of(0))])], 0, control.topic)
+            with control.process() as process:
+                await until(lambda: one_more(control), process, control)
+                await asyncio.sleep(2)
+            return await shown(control)
+        finally:
+            control.link.close()
+
+    async def one_more(control: Control) -> bool:
+        return (await rig.positions(control.topic))[0] > RECORDS
+
+    async def shown(control: Control) -> int:
+        view = await rig.call("GET", f"/analytics/websites/{control.website_id}/realtime")
+        return int(view["active_visitors"])
+
+    sound, forgetful = await asyncio.gather(viewed(), viewed("no-reread"))
+    assert sound == PARTITIONS + 1
+    assert forgetful < PARTITIONS + 1
+
+
+@pytest.mark.long_faults
+async def test_without_the_deadline_a_stop_that_hangs_takes_for_ever(rig: Rig, tmp_path: Path) -> None:
+    async def ends(*words: str) -> bool:
+        control = Control(rig, tmp_path, *words)
+        try:
+            await control.prepare()
+            with control.process() as process:
+                await until(control.is_drained, process, control)
+                process.send_signal(signal.SIGTERM)
+                gone, _ = await asyncio.to_thread(psutil.wait_procs, [psutil.Process(process.pid)], 20)
+                return bool(gone)
+        finally:
+            control.link.close()
+
+    assert await asyncio.gather(ends("hang-in-stop"), ends("hang-in-stop", "no-deadline")) == [True, False]
+
+
+async def while_kafka_takes_nothing(
+    rig: Rig, folder: Path, *words: str, how: str = "silent", **settings: str
+) -> tuple[Crowd, list[str]]:
+    """What visitors of a web process are told meanwhile, and what of it is true when it was killed at the end."""
+    control = Control(rig, folder, *words, **settings)
+    hurt = rig.links["kafka"].silence if how == "silent" else rig.disks["kafka"].fill
+    try:
+        await control.prepare()
+        with control.web() as (process, address):
+            crowd = Crowd(address, [(control.website_id, control.key)], rate=20, seed=1)
+            crowd.journal = control.journal
+            hurt()
+            loading = asyncio.create_task(crowd.send(4))
+            await asyncio.sleep(7)
+            process.kill()
+            rig.heal()
+            crowd.give_up()
+            await asyncio.gather(loading, return_exceptions=True)
+        control.words = []
+        found = await control.run()
+        return crowd, found
+    finally:
+        rig.heal()
+        control.link.close()
+
+
+@pytest.mark.long_faults
+@pytest.mark.parametrize("how", ["silent", "disk full"])
+async def test_an_ok_before_kafka_has_the_hit_would_be_a_lie(rig: Rig, tmp_path: Path, how: str) -> None:
+    if how == "disk full":
+        needs("a disk to fill", lacking=rig.no_disks)
+    crowd, found = await while_kafka_takes_nothing(rig, tmp_path, how=how)
+    assert how != "silent" or not crowd.journal.oks  # what a full disk has allotted can still be written
+    assert 0 < crowd.journal.slowest_refusal_s <= 2.5
+    assert not found, found
+    crowd, found = await while_kafka_takes_nothing(rig, tmp_path, "early-ok", how=how)
+    assert crowd.journal.oks
+    assert lost(found), found
+
+
+@pytest.mark.long_faults
+async def test_a_refusal_that_takes_longer_than_it_may_is_noticed(rig: Rig, tmp_path: Path) -> None:
+    crowd, _ = await while_kafka_takes_nothing(rig, tmp_path, ANALYTICS_ACKNOWLEDGE_WITHIN_S="3")
+    assert crowd.journal.slowest_refusal_s > 2.5
 
 
 @pytest.mark.parametrize("seed", range(1, 7))
@@ -195,7 +363,7 @@ class Owners:
             states = await states_of(db, dict.fromkeys(held))
             return states | {key: decode_state(copy.state) for key, copy in held.items() if copy is not None}
 
-        async def tell(_seen):
+        async def tell(_folded):
             pass
 
         monkeypatch.setattr(

@@ -1,5 +1,6 @@
 """What the consumer hands on: from where the last seek went, each record once and in order, whatever Faust fetched."""
 
+import asyncio
 from collections import defaultdict
 from types import SimpleNamespace
 
@@ -17,6 +18,9 @@ def consumer(monkeypatch):
 
     made = object.__new__(Consumer)
     made._due, made._read_offset, made.fetched = {}, defaultdict(lambda: None), []
+    made._flowing, made._seeks, made.anew = set(), 0, []
+    made._one_seek = asyncio.Lock()
+    monkeypatch.setattr(Consumer, "_began_anew", lambda self, _tp, due, got: self.anew.append((due, got)))
 
     async def getmany(self, timeout):
         for partition, offset in self.fetched:
@@ -52,6 +56,36 @@ async def test_a_record_handed_over_during_a_seek_does_not_keep_out_what_the_see
     consumer.fetched = [(0, 100), (0, 101), (0, 102)]
     passed = [consumer._read_offset[tp] async for _ in consumer.getmany(1.0)]
     assert passed == [None, None, None]
+
+
+async def test_a_record_from_before_the_one_that_is_due_means_that_the_log_began_anew(consumer):
+    consumer._due = {TP(hits_topic(), 0): 100}
+    assert await handed_on(consumer, 98, 99, 100, 101) == [100, 101]
+    assert consumer.anew == []  # fetched before the seek
+    assert await handed_on(consumer, 0) == []
+    assert consumer.anew == [(102, 0)]
+
+
+async def test_what_comes_while_a_seek_is_under_way_is_no_sign_of_that(consumer):
+    consumer._due = {TP(hits_topic(), 0): 100}
+    async with consumer._one_seek:
+        assert await handed_on(consumer, 100, 101, 90, 91) == [100, 101]
+    assert consumer.anew == []
+
+
+async def test_what_a_call_hands_on_from_before_a_seek_is_no_sign_of_that(consumer):
+    tp = TP(hits_topic(), 0)
+    consumer._due = {tp: 90}
+    consumer.fetched = [(0, offset) for offset in range(90, 105)]
+    passed = []
+    async for _, message in consumer.getmany(1.0):
+        passed.append(message.offset)
+        if message.offset == 92:
+            consumer._due, consumer._seeks = {tp: 100}, 1
+            consumer._flowing.clear()
+    assert passed == [90, 91, 92, *range(100, 105)]
+    assert await handed_on(consumer, *range(100, 107)) == [105, 106]
+    assert consumer.anew == []
 
 
 async def test_partitions_are_kept_apart_and_other_topics_pass(consumer, monkeypatch):
