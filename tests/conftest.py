@@ -4,10 +4,16 @@ import os
 import secrets
 import tempfile
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
+
+# A property is no benchmark: on a busy machine an example may take longer than hypothesis thinks right.
+settings.register_profile("patient", settings(), deadline=None)
+settings.load_profile("patient")
 
 os.environ.update(
     ANALYTICS_ROLE="web",
@@ -15,6 +21,12 @@ os.environ.update(
     ANALYTICS_DATA_DIR=tempfile.mkdtemp(prefix="analytics-test-"),
 )
 os.environ.setdefault("ANALYTICS_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9")
+
+# At each start pytest takes everybody else's access to its folder away. As root, Postgres runs as a user of its own: a
+# run in another checkout would end it. So each checkout has a folder to itself.
+_folder = Path(tempfile.gettempdir()) / f"analytics-tests-{sha256(str(Path(__file__)).encode()).hexdigest()[:12]}"
+_folder.mkdir(exist_ok=True)
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_folder))
 
 
 @pytest.fixture(scope="session")

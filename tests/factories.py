@@ -3,7 +3,7 @@
 import itertools
 from typing import Any
 
-from analytics_app.records import AnyHit, Heartbeat, Hit, HitRecord, Leave, encode
+from analytics_app.records import AnyHit, Gathered, Heartbeat, Hit, Leave, Sample, Samples, encode
 from analytics_app.stream.logic import Record
 from analytics_app.websites.logic import Website
 
@@ -53,9 +53,21 @@ def make_leave(at: float = 0, **fields: Any) -> Leave:
     return Leave(**{"at_ms": at_ms(at), "session_key": SESSION, **fields})
 
 
-def make_record(offset: int, *hits: AnyHit, writer: str = "edge-1", sequence: int | None = None) -> Record:
+def make_sample(kind: int = 1, x: int = 0, y: int = 0, at: float = 0, **fields: Any) -> Sample:
+    """A click in a window of 1280 by 720 on a page of 1265 by 3000."""
+    sizes = {"viewport_width": 1280, "viewport_height": 720, "page_width": 1265, "page_height": 3000}
+    return Sample(**{"kind": kind, "x": x, "y": y, "at_ms": at_ms(at), **sizes, **fields})
+
+
+def make_samples(*samples: Sample, at: float = 0, **fields: Any) -> Samples:
+    """What one visitor did on `/`, at a desk."""
+    given = {"website_id": WEBSITE, "at_ms": at_ms(at), "session_key": SESSION, "visitor": VISITOR, "path": "/"}
+    return Samples(**{**given, "device_type": "desktop", "samples": list(samples), **fields})
+
+
+def make_record(offset: int, *hits: AnyHit | Samples, writer: str = "edge-1", sequence: int | None = None) -> Record:
     """A record as Kafka has it; its sequence follows its offset, as a single writer's does."""
-    said = HitRecord(writer, offset if sequence is None else sequence, list(hits))
+    said = Gathered(writer, offset if sequence is None else sequence, list(hits))
     return Record(offset, encode(said))
 
 

@@ -10,7 +10,10 @@ from unittest.mock import Mock
 
 import pytest
 
-from analytics_app.records import Active, AnyHit
+from analytics_app.bots.senders import senders_of
+from analytics_app.realtime.logic import activity_of
+from analytics_app.records import Active, AnyHit, Seen
+from analytics_app.sessions.logic import Folded
 from analytics_app.sessions.state import Rules
 from analytics_app.stream.logic import Record
 from tests.factories import make_record
@@ -46,6 +49,7 @@ class Worker:
     table: FakeTable
     gone: set[int] = field(default_factory=set)
     told: list[dict[int, list[Active]]] = field(default_factory=list)
+    sent: list[dict[int, list[Seen]]] = field(default_factory=list)
     log: Mock = field(default_factory=Mock)
     next_offset: Counter[int] = field(default_factory=Counter)
     session_key: str = field(default_factory=lambda: secrets.token_hex(16))
@@ -147,8 +151,9 @@ def new_worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
     topic = f"hits-{secrets.token_hex(4)}"
     made = Worker(topic, next(_website_ids), sink.Sink(topic, agent.write), FakeTable())
 
-    async def tell(seen: dict[int, list[Active]]) -> None:
-        made.told.append(seen)
+    async def tell(folded: Folded) -> None:
+        made.told.append(activity_of(folded))
+        made.sent.append(senders_of(folded, 4))
 
     monkeypatch.setattr(sink, "log", made.log)  # telling a refused batch at length takes seconds
     monkeypatch.setattr(agent, "sessions", made.table)

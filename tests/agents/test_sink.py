@@ -13,7 +13,7 @@ from agents import sessions as agent
 from agents import sink as sink_module
 from agents.sink import Sink, TooManyFailures, Written, is_away
 from analytics_app.db import batch_transaction
-from analytics_app.records import encode, read_hit
+from analytics_app.records import HITS, encode
 from analytics_app.stream.logic import Gap, Record, digest_of
 from tests.factories import DAY, NOON_MS, make_event, make_heartbeat, make_hit, make_leave, make_record
 
@@ -181,7 +181,7 @@ async def test_a_hit_that_postgres_refuses_is_set_aside_and_the_others_of_its_ba
     assert await worker.event_ids() == [one.event_id for one in hits]
     assert await worker.outcomes() == {"received": 10, "stored": 9, "failed": 1}
     ((partition, offset, value, error),) = await worker.failures()
-    assert (partition, offset, read_hit(value)) == (0, 1, bad)
+    assert (partition, offset, HITS.item(value)) == (0, 1, bad)
     assert error
     assert "\0" not in error
     assert await worker.position() == 3
@@ -204,7 +204,7 @@ async def test_bad_hits_of_every_sort_among_good_ones_are_each_set_aside(worker,
     assert await worker.outcomes() == {"received": 41, "stored": 31, "failed": 10}
     values = [bytes(value) for _, _, value, _ in await worker.failures()]
     assert values[:4] == [nan, deep, b"\xff\0", b""]
-    assert [read_hit(value) for value in values[4:]] == bad
+    assert [HITS.item(value) for value in values[4:]] == bad
     assert len(await worker.event_ids()) == 31
     assert await worker.differences() == []
 
@@ -327,7 +327,7 @@ async def test_a_connection_cut_before_the_commit_is_tried_again(worker, hit, mo
 async def test_while_kafka_takes_no_activity_nothing_is_committed_and_then_once(worker, hit, monkeypatch):
     tries = []
 
-    async def tell(seen):
+    async def tell(folded):
         tries.append(len(await worker.event_ids()))
         if len(tries) < 3:
             raise (KafkaConnectionError("away"), TimeoutError())[len(tries) - 1]

@@ -26,6 +26,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# A browser that a program drives says so to every page, and is taken for the bot that it is; these tests' are people.
+NOT_DRIVEN = "--disable-blink-features=AutomationControlled"
 # Playwright keeps pages out of the back/forward cache; what happens there is a part of this.
 NOT_PLAYWRIGHTS = ["--disable-back-forward-cache"]
 # A headless browser says so, and is taken for the bot that it is.
@@ -142,7 +144,10 @@ async def browser() -> AsyncIterator[Browser]:
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=FLAGS, ignore_default_args=NOT_PLAYWRIGHTS
+            executable_path=CHROMIUM,
+            # A beacon of a page that ends does not bear the user agent of the page's context.
+            args=[*FLAGS, NOT_DRIVEN, f"--user-agent={DESKTOP}"],
+            ignore_default_args=NOT_PLAYWRIGHTS,
         )
         yield browser
         await browser.close()

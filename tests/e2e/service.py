@@ -128,7 +128,7 @@ class Service:
         """Another command of the command line, on the same folder."""
         return subprocess.run(
             [sys.executable, "-m", "analytics_app", "--data-dir", self.folder, *words],
-            env=self.environment, capture_output=True, text=True, timeout=60, check=False,
+            env=self.environment, capture_output=True, text=True, timeout=180, check=False,
         )  # fmt: skip
 
     def processes(self) -> list[tuple[str, int]]:

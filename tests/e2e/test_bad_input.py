@@ -259,7 +259,7 @@ async def test_unknown_and_foreign_keys_and_tokens_reach_nothing(operations, own
     for method, path in operations:
         if "{website_id}" not in path:
             continue
-        foreign = path.replace("{website_id}", str(website["id"]))
+        foreign = re.sub(r"{\w+}", "1", path.replace("{website_id}", str(website["id"])))
         assert await refused(owner, method, foreign, json={"name": "mine", "host": "a.com"}) == 404, (method, path)
         for token in (None, "", "x", "\u00e9" * 20, "a" * 600, "an_" + "0" * 40):
             headers = {} if token is None else {"Authorization": f"Bearer {token}"}

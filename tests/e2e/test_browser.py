@@ -197,7 +197,7 @@ async def test_a_browser_without_scripts_is_counted_by_the_pixel(browser, site, 
 
 
 async def test_a_headless_browser_that_says_so_is_answered_and_not_counted(browser, site, stored):
-    context = await browser.new_context()
+    context = await browser.new_context(user_agent=DESKTOP.replace(" Chrome/", " HeadlessChrome/"))
     page = await context.new_page()
     assert "HeadlessChrome" in await page.evaluate("navigator.userAgent")
     hit = await visit(page, site.page("/", TALL))

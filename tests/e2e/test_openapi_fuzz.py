@@ -9,7 +9,7 @@ import pytest
 
 pytestmark = pytest.mark.services
 
-FUZZED_S = 60
+FUZZED_S = 120
 SEED = "20260122"
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 
@@ -24,10 +24,11 @@ async def test_the_service_keeps_every_promise_of_its_openapi_document(service, 
             sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG),
             "run", f"{service.address}/analytics/openapi.json",
             "--header", f"Authorization: Bearer {fuzzer.token}", "--checks", "all", "--continue-on-failure",
-            "--max-examples", "12", "--max-time", str(FUZZED_S), "--request-timeout", "20",
+            "--phases", "coverage,fuzzing,stateful", "--max-examples", "12", "--max-time", str(FUZZED_S),
+            "--request-timeout", "20",
             *(["--seed", SEED] if os.environ.get("CI") else []),
         ],
-        cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False,
+        cwd=tmp_path, capture_output=True, text=True, timeout=420, check=False,
     )  # fmt: skip
     lines = [line[:500] for line in done.stdout.splitlines()]
     assert done.returncode == 0, "\n".join(lines)

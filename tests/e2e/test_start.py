@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from analytics_app.embedded import ports
+from tests.e2e.conftest import DESKTOP
 from tests.e2e.service import READY_WITHIN_S, ROLES, STOPPED_WITHIN_S, Service, clean_environment, gone, wait_until
 
 pytestmark = pytest.mark.services
@@ -157,7 +158,7 @@ def test_faust_alone_runs_web_and_worker_in_one_process(service, tmp_path):
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/analytics/track/{website['key']}",
             b"",
-            {"User-Agent": "Mozilla/5.0 Firefox/140.0"},
+            {"User-Agent": DESKTOP, "Accept": "*/*", "Accept-Language": "en-GB", "Accept-Encoding": "gzip"},
         )
         with urllib.request.urlopen(request, timeout=10) as response:
             assert response.headers["X-Analytics"] == "recorded"

@@ -10,10 +10,12 @@ import pytest
 from sqlalchemy import text
 
 from analytics_app.db import driver_of
-from analytics_app.jobs.store import remove_sessions
+from analytics_app.removal import remove
+from analytics_app.sessions import removal_store
 from analytics_app.stats import sealing_store, store
 from analytics_app.stats.breakdown_store import breakdown
 from analytics_app.stats.breakdowns import LINE_METRICS, Sort
+from analytics_app.stats.columns_store import columns_of_day
 from analytics_app.stats.counting_store import counted
 from analytics_app.stats.filters import DIMENSIONS, dimension_named, parse_filter
 from analytics_app.stats.periods import Period, buckets_of
@@ -47,10 +49,10 @@ async def seal(db, day, *, meanwhile=None):
     """What the job does, in the one transaction of a test."""
     driver = await driver_of(db)
     token = await sealing_store.begin(driver, WEBSITE, day)
-    found = await counted(db, WEBSITE, day)
+    found, columns = await counted(db, WEBSITE, day), await columns_of_day(db, WEBSITE, day)
     if meanwhile:
         await meanwhile()
-    done = await sealing_store.finish(driver, WEBSITE, day, token, found)
+    done = await sealing_store.finish(driver, WEBSITE, day, token, found, columns)
     for span in BLOCKS:
         if not (done and await sealing_store.seal_block(driver, WEBSITE, block_of(day.at, span))):
             break
@@ -152,9 +154,10 @@ async def test_a_day_counted_twice_at_once_is_sealed_by_the_later(db, traffic):
 
 async def test_sessions_that_are_removed_leave_no_sealed_day_behind(db, traffic):
     await seal_some(db, random.Random(0), 1)
-    removed, days = await remove_sessions(db, WEBSITE, utc("2026-03-10T12:00"), 100_000)
-    assert removed
-    await sealing_store.unseal(await driver_of(db), {WEBSITE: days})
+    driver = await driver_of(db)
+    old = await removal_store.sessions_before(driver, WEBSITE, utc("2026-03-10T12:00"), 100_000)
+    assert old
+    assert set((await remove(driver, WEBSITE, old)).session_ids) == set(old)
     assert await differences(db, WEBSITE, 100) == []
 
 
@@ -166,6 +169,16 @@ async def test_sessions_that_are_removed_leave_no_sealed_day_behind(db, traffic)
         ("DELETE FROM sealed_sums WHERE website_id = 31 AND span = 1", "visitors"),
         ("DELETE FROM sealed_sums WHERE website_id = 31 AND dimension = 15", "sessions"),
         ("UPDATE events SET path = NULL WHERE website_id = 31 AND id % 50 = 0", "pageviews"),
+        ("UPDATE sealed_columns SET data = '' WHERE website_id = 31 AND number = 113", "column 113"),
+        (
+            (
+                "UPDATE sealed_columns c SET data = o.data FROM sealed_columns o WHERE c.website_id = 31 "
+                "AND c.number = 114 AND o.website_id = 31 AND o.start = c.start AND o.number = 115"
+            ),
+            "column 114",
+        ),
+        ("DELETE FROM sealed_columns WHERE website_id = 31 AND number = 1", "column 1"),
+        ("UPDATE events SET title = NULL WHERE website_id = 31 AND id % 50 = 0", "column 103"),
         ("UPDATE sessions SET visitor = visitor + 5000 WHERE website_id = 31 AND id % 50 = 0", "visitors"),
     ],
 )
@@ -219,7 +232,7 @@ async def test_counting_begins_when_the_changes_under_way_are_committed(store_ur
         # A change that is not committed yet keeps the day from being sealed before; committed, it prevents it.
         async def finished():
             async with sealer.transaction():
-                return await sealing_store.finish(sealer, 32, day, token, [])
+                return await sealing_store.finish(sealer, 32, day, token, [], {})
 
         async with writer.transaction():
             assert await sealing_store.unseal(writer, {32: [day.at // DAY]}) == 1

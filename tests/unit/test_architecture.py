@@ -29,6 +29,9 @@ BUILDS_SQL = {"select", "insert", "update", "delete", "text", "func", "literal",
 
 # Modules of a capability that are not models, stores or schemas are pure, but for these.
 TOUCHES_THE_WORLD = {
+    "deliveries/smtp.py": "gives mail to a server",
+    "deliveries/webhook.py": "calls other services",
+    "bots/crawlers.py": "reads its list",
     "intake/bots.py": "reads its list",
     "intake/referrers.py": "reads its list",
     "sessions/terms.py": "a cache in front of its table",
@@ -37,7 +40,35 @@ TOUCHES_THE_WORLD = {
     "stream/plans.py": "makes topics in Kafka",
     "stream/replay.py": "sends to Kafka",
 }
-CAPABILITIES = ("intake", "limits", "realtime", "sessions", "stats", "stream", "verify", "websites")
+CAPABILITIES = (
+    "alerts",
+    "backfills",
+    "bots",
+    "deliveries",
+    "experiments",
+    "funnels",
+    "gdpr",
+    "goals",
+    "heatmaps",
+    "intake",
+    "limits",
+    "realtime",
+    "replays",
+    "reports",
+    "backfills",
+    "goals",
+    "intake",
+    "limits",
+    "realtime",
+    "sessions",
+    "stats",
+    "stream",
+    "verify",
+    "websites",
+)
+CAPABILITIES = ("experiments", "intake", "limits", "realtime", "sessions", "stats", "stream", "verify", "websites")
+CAPABILITIES = ("backfills", "intake", "limits", "realtime", "sessions", "stats", "stream", "verify", "websites")
+CAPABILITIES = ("bots", "intake", "limits", "realtime", "sessions", "stats", "stream", "verify", "websites")
 IMPURE = {"faust", "mode", "aiohttp", "aiokafka", "sqlalchemy", "psycopg", "time", "random", "secrets", "os", "asyncio"}
 READS_THE_TIME = {"now", "utcnow", "today", "monotonic", "perf_counter", "time_ns"}
 

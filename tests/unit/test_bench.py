@@ -7,14 +7,20 @@ from collections import Counter
 import orjson
 import pytest
 
-from bench.answers import body_of, event_id_of, outcome_of
+from analytics_app.funnels.schemas import FunnelBody
+from analytics_app.goals.schemas import GoalBody
+from bench.answers import body_of, event_id_of, hits_of, outcome_of
+from bench.definitions import compared as definitions_compared
+from bench.definitions import funnels, goals
 from bench.generator import Order, Sent
+from bench.growth import compared
 from bench.hot import hottest, short
 from bench.ingest import Run, faults, figures
+from bench.lag import lag_s
 from bench.latencies import Latencies
 from bench.load import shared_out, together
 from bench.stored import Counts
-from bench.traffic import Traffic, new_ids, real_mix, single_hits, views
+from bench.traffic import BATCH_HITS, Traffic, batches, busy_mix, new_ids, real_mix, single_hits, views
 from bench.usage import Reading, Used, used
 
 TRAFFIC = Traffic("127.0.0.1:6066", ("key-a", "key-b"), visitors=20, paths=5)
@@ -40,6 +46,8 @@ def make_run(**changes):
         ),
         stored_at=given.get("stored_at", 20.5),
         found=Counts(given["stored"], 0, given["rows"], given["in_rollups"]),
+        records=10,
+        transactions=4,
         cpu=Used({"web": 0.01, "worker": 0.02, "load": 0.001}, 0.5),
         peaks={"web": 150_000_000},
         restarted=given.get("restarted", False),
@@ -177,6 +185,41 @@ def test_what_is_lost_doubled_or_miscounted_is_a_fault(wrong, said):
     assert any(said in fault for fault in faults(make_run(**wrong)))
 
 
+def test_the_goals_of_the_bench_are_goals_of_every_kind():
+    made = [GoalBody.model_validate(goal) for goal in goals(50)]
+    assert {goal.type for goal in made} == {"pageview", "event", "duration", "pages_per_session"}
+    assert {goal.match_type for goal in made} == {None, "equals", "contains", "starts_with", "ends_with", "regex"}
+    assert len({(goal.type, goal.match_type, goal.match_value) for goal in made}) == 50
+
+
+def test_the_funnels_of_the_bench_are_of_every_kind():
+    made = [FunnelBody.model_validate(funnel) for funnel in funnels(20)]
+    assert {len(funnel.steps) for funnel in made} == {3, 4, 5, 6}
+    assert {funnel.is_strict for funnel in made} == {True, False}
+    steps = [step for funnel in made for step in funnel.steps]
+    assert {step.match_type for step in steps} == {"pageview", "event"}
+    assert {step.is_optional for step in steps} == {True, False}
+    assert any("*" in step.match_value for step in steps)
+
+
+def test_the_busy_mix_has_an_event_in_every_fifth_place():
+    script = busy_mix(views(TRAFFIC, 50), random.Random(1))
+    sent = [parsed(next(script)) for _ in range(10)]
+    assert [path.rpartition("/")[2] for path, _ in sent] == [*["track"] * 4, "event"] * 2
+    assert all(body["name"].startswith("signup") for path, body in sent if path.endswith("event"))
+    assert len({body["id"] for _, body in sent}) == 10
+
+
+def test_definitions_that_take_more_than_their_part_of_the_rate_are_a_fault():
+    slow = make_run(stored_at=25.5)
+    found = definitions_compared({"without": [make_run(), make_run()], "with": [make_run(), slow]}, {"goals": 1})
+    assert found["ratios"]["stored"] == [1.0, 0.6]
+    assert found["means"]["stored"] == 0.775
+    assert found["faults"] == []
+    found = definitions_compared({"without": [make_run()], "with": [slow]}, {"goals": 1})
+    assert found["faults"] == ["the rate with definitions is 0.6 of that without, at least 0.7"]
+
+
 def test_a_hit_answered_503_may_be_stored_or_not():
     run = make_run(stored=101, rows=101, in_rollups=101, answers={"503": 2})
     assert faults(run) == ["2 answered 503"]
@@ -185,7 +228,14 @@ def test_a_hit_answered_503_may_be_stored_or_not():
 def test_the_rate_is_all_hits_by_the_time_until_the_last_is_stored():
     found = figures(make_run())
     assert found["accepted"]["per_s"] == 10
-    assert found["stored"] == {"hits": 100, "per_s": 10, "seconds": 10.5, "after_the_last_answer_s": 0.5}
+    assert found["stored"] == {
+        "hits": 100,
+        "per_s": 10,
+        "seconds": 10.5,
+        "after_the_last_answer_s": 0.5,
+        "hits_per_record": 10.0,
+        "hits_per_transaction": 25.0,
+    }
     assert found["cpu_us_per_hit"] == {"all": 300.0, "web": 100.0, "worker": 200.0, "load": 10.0}
 
 
@@ -199,3 +249,33 @@ def test_a_profile_tells_a_function_s_own_time_from_that_of_what_it_calls():
     assert lines["run (web/track.py)"].whole == pytest.approx(1.0)
     assert lines["dumps (orjson/o.py)"].own == pytest.approx(0.4)
     assert short("PyObject_Call (libpython3.11.so)") == "PyObject_Call (libpython3.11.so)"
+
+
+def test_a_batch_counts_as_the_hits_that_were_taken_of_it():
+    body = b'{"ok":true,"results":[{"ok":true,"event_id":1},{"ok":false},{"ok":true,"event_id":2}]}'
+    assert hits_of(b"POST /analytics/batch HTTP/1.1\r\n", body, "ok", 500) == 2
+    assert hits_of(b"POST /analytics/batch HTTP/1.1\r\n", b"", "503", 500) == 500
+    assert hits_of(b"POST /analytics/track HTTP/1.1\r\n", OK, "ok", 500) == 1
+
+
+def test_a_batch_holds_hits_each_with_an_id_of_its_own():
+    path, body = parsed(next(batches(views(TRAFFIC, 30), random.Random(1))))
+    assert path == "/analytics/batch"
+    assert len({hit["id"] for hit in body["hits"]}) == BATCH_HITS
+
+
+def test_every_visitor_has_a_pageview():
+    assert len({view.session_id for view in views(TRAFFIC, 20)}) == 20
+
+
+@pytest.mark.parametrize(("settled", "lag"), [(0, 3.0), (200, 1.0), (300, 0.0), (400, 0.0)])
+def test_lag_is_how_long_ago_the_last_hit_stored_was_due(settled, lag):
+    assert lag_s(Counts(settled, 0), 3.0, 100.0) == lag
+
+
+def test_growth_beyond_its_limit_is_a_fault():
+    cheap, dear = make_run(), make_run()
+    dear.cpu.by_role["worker"] = 0.03
+    found = compared([("one", cheap), ("two", dear)], [("two", "one", "worker", 1.25), ("two", "one", "web", 1.25)])
+    assert [one["times"] for one in found["comparisons"]] == [1.5, 1.0]
+    assert found["faults"] == ["a hit costs 1.50 times as much with two as with one, at most 1.25 is meant"]

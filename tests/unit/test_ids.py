@@ -1,7 +1,9 @@
 import asyncio
 
+import psycopg
 import pytest
 
+from analytics_app import db
 from analytics_app.ids import FETCHED_AHEAD, EventIds
 from analytics_app.sessions.models import EVENT_ID_BLOCK
 
@@ -87,3 +89,18 @@ async def test_who_gives_up_waiting_takes_nobody_elses_block_away():
 async def test_ids_stay_below_what_javascript_holds_exactly():
     ids = EventIds(Sequence(2**53 - EVENT_ID_BLOCK))
     assert await ids.mint() < 2**53
+
+
+async def test_where_the_database_hangs_an_id_is_given_up_and_the_block_is_used_when_it_comes(monkeypatch):
+    monkeypatch.setattr(db, "ANSWERED_WITHIN_S", 0.05)
+    released = asyncio.Event()
+
+    async def late():
+        await released.wait()
+        return 7_000
+
+    ids = EventIds(late)
+    with pytest.raises(psycopg.OperationalError):
+        await ids.mint()
+    released.set()
+    assert await ids.mint() == 7_000

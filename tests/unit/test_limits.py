@@ -37,10 +37,16 @@ class CommonBudget:
 
 def take(common: CommonBudget, process: Budget, key: int, now: float) -> bool:
     while (verdict := process.take(key, now)) is Verdict.ASK:
-        process.renew(common.lease(process.report(now, waiting=1), now), now)
+        settle(common, process, now, waiting=1)
     if process.is_due(now):
-        process.renew(common.lease(process.report(now, waiting=0), now), now)
+        settle(common, process, now)
     return verdict is Verdict.TAKEN
+
+
+def settle(common: CommonBudget, process: Budget, now: float, *, waiting: int = 0, closing: bool = False) -> None:
+    """One exchange with the common budget."""
+    report = process.report(now, waiting=waiting, closing=closing)
+    process.renew(common.lease(report, now), now, wanted=report.wanted)
 
 
 def taken(limit: Limit, calls) -> Counter:
@@ -103,8 +109,8 @@ def test_what_an_idle_process_holds_goes_back():
     for i in range(40):
         take(common, idle, A, 1000 + i / 1000)
     assert idle.held > 0
-    idle.renew(common.lease(idle.report(1002, waiting=0), 1002), 1002)
-    idle.renew(common.lease(idle.report(1004, waiting=0), 1004), 1004)
+    settle(common, idle, 1002)
+    settle(common, idle, 1004)
     assert idle.held == 0
     assert sum(take(common, busy, A, 1005 + i / 100) for i in range(2000)) == 960
 
@@ -150,7 +156,7 @@ def test_a_token_left_of_the_window_before_keeps_nobody_waiting_in_the_next():
     limit = Limit(20, 60)
     common, process = CommonBudget(limit), Budget(limit)
     assert take(common, process, A, 1000)
-    process.renew(common.lease(process.report(1003, waiting=0), 1003), 1003)
+    settle(common, process, 1003)
     assert process.held == 1
     assert take(common, process, A, 1000 + limit.period_s)
 
@@ -159,7 +165,7 @@ def test_a_window_that_ended_a_moment_earlier_than_a_process_thought_refuses_nob
     common, process = CommonBudget(MINUTE), Budget(MINUTE)
     assert take(common, process, A, 1000)
     common.began -= MINUTE.period_s  # the common budget's clock is ahead
-    process.renew(common.lease(process.report(1002, waiting=0), 1002), 1002)
+    settle(common, process, 1002)
     process.held = 0
     assert take(common, process, A, 1002)
 
@@ -167,6 +173,17 @@ def test_a_window_that_ended_a_moment_earlier_than_a_process_thought_refuses_nob
 def test_a_process_that_ends_gives_back_all_it_holds():
     common, process = CommonBudget(MINUTE), Budget(MINUTE)
     assert take(common, process, A, 1000)
-    process.renew(common.lease(process.report(1001, waiting=0, closing=True), 1001), 1001)
+    settle(common, process, 1001, closing=True)
     assert process.held == 0
     assert common.leased == 1
+
+
+@pytest.mark.parametrize("after_s", [0.5, 1.5, 2.5, 3.5, 59.5, 62.5])
+def test_who_comes_back_after_a_quiet_while_is_not_refused(after_s: float):
+    """A process that gave everything back holds nothing; that is no sign that nothing is left."""
+    common, process = CommonBudget(MINUTE), Budget(MINUTE)
+    assert take(common, process, A, 1000)
+    for second in range(1, int(after_s) + 1):
+        if process.is_due(1000 + second):
+            settle(common, process, 1000 + second)
+    assert take(common, process, A, 1000 + after_s)

@@ -141,7 +141,8 @@ def test_buckets_follow_each_other_without_gap_and_their_keys_are_distinct_and_i
     assert buckets.starts[0] == start
     assert all(one < other for one, other in pairwise([*buckets.starts, buckets.end]))
     assert len(set(buckets.keys)) == len(buckets.keys)
-    if zone.key not in ("Australia/Lord_Howe", "America/St_Johns"):  # which once set clocks by half hours, and at 00:01
+    # Those set their clocks by half hours, at 00:01, or at a quarter to: an hour then comes again after the next one.
+    if zone.key not in ("Australia/Lord_Howe", "America/St_Johns", "Pacific/Chatham"):
         assert buckets.keys == sorted(buckets.keys)
 
 

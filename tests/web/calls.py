@@ -62,3 +62,24 @@ async def assert_error(response: ClientResponse, status: int, code: str, field: 
     if field is not None:
         assert field in [fault["field"] for fault in body["details"]], body
     return body
+
+
+async def new_experiment(
+    caller: Caller, website_id: int, *, start: bool = False, **values: Any
+) -> tuple[int, list[int]]:
+    """A new experiment with a control and another variant: its id, and theirs."""
+    path = f"/analytics/websites/{website_id}/experiments"
+    body = {"name": "A test", "goal_type": "pageview", "goal_value": "/done", **values}
+    response = await caller.post(path, json=body)
+    assert response.status == 201, await response.text()
+    experiment_id = (await response.json())["data"]["id"]
+    variants = []
+    for name, is_control in (("Control", True), ("Blue Button", False)):
+        said = {"name": name, "is_control": is_control, "config": {"button": name}}
+        response = await caller.post(f"{path}/{experiment_id}/variants", json=said)
+        assert response.status == 201, await response.text()
+        variants.append((await response.json())["data"]["id"])
+    if start:
+        response = await caller.post(f"{path}/{experiment_id}/start")
+        assert response.status == 200, await response.text()
+    return experiment_id, variants

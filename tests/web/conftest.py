@@ -25,6 +25,17 @@ SENT: list[tuple[str, bytes]] = []
 """What the edge was given, in place of Kafka: the session's key and the hit."""
 
 
+NOTED: list[bytes] = []
+"""What the edge detected."""
+
+
+@pytest.fixture
+def noted() -> list[bytes]:
+    """What the test makes the edge detect."""
+    NOTED.clear()
+    return NOTED
+
+
 @pytest.fixture
 def sent() -> list[tuple[str, bytes]]:
     """What the test makes the edge send."""
@@ -39,19 +50,38 @@ async def client(database: str) -> AsyncIterator[TestClient[Any, Any]]:
     from analytics_app.app import app
     from analytics_app.db import dispose
     from analytics_app.definitions import DEFINITIONS
+    from web import exposures
+    from web.heatmap_samples import SAMPLES
     from web.intake import EDGE
+    from web.judging import DETECTED
+    from web.limits import LIMITS
+    from web.recording import EDGE as RECORDINGS
 
     async def nothing() -> None:
         """Kafka is not there, and not missed."""
 
     def keep(session_key: str, hit: bytes) -> asyncio.Future[None]:
         SENT.append((session_key, hit))
+        return keep_nothing()
+
+    def note(session_key: str, detection: bytes) -> asyncio.Future[None]:
+        NOTED.append(detection)
+        return keep_nothing()
+
+    def keep_nothing() -> asyncio.Future[None]:
         acknowledged = asyncio.get_running_loop().create_future()
         acknowledged.set_result(None)
         return acknowledged
 
-    EDGE.on_start = EDGE.on_stop = nothing  # type: ignore[method-assign]
+    for edge in (EDGE, DETECTED, exposures.EDGE, SAMPLES):
+        edge.on_start = edge.on_stop = nothing  # type: ignore[method-assign]
+    exposures.EDGE.put = keep  # type: ignore[method-assign]
+    SAMPLES.put = keep  # type: ignore[method-assign]
     EDGE.put = keep  # type: ignore[method-assign]
+    DETECTED.put = note  # type: ignore[method-assign]
+    RECORDINGS.on_start = RECORDINGS.on_stop = nothing  # type: ignore[method-assign]
+    RECORDINGS.put = keep  # type: ignore[method-assign]
+    LIMITS.budget = None  # thousands of calls within a minute
     app.web.init_server()
     fresh = asyncio.create_task(DEFINITIONS.keep_fresh())
     await DEFINITIONS.ready()

@@ -1,6 +1,6 @@
 import pytest
 
-from analytics_app.records import read_hit
+from analytics_app.records import HITS
 from tests.web.calls import Caller, assert_error
 
 BROWSER = {
@@ -19,7 +19,7 @@ async def test_each_hit_of_a_batch_is_answered_in_its_order(nobody: Caller, key:
     assert response.status == 200
     results = (await response.json())["results"]
     assert [result["ok"] for result in results] == [True] * 3
-    assert [(read_hit(hit).event_id, read_hit(hit).path) for _, hit in sent] == [
+    assert [(HITS.item(hit).event_id, HITS.item(hit).path) for _, hit in sent] == [
         (result["event_id"], f"/{number}") for number, result in enumerate(results)
     ]
 
@@ -65,7 +65,7 @@ async def test_a_server_may_report_whose_request_it_was(nobody: Caller, admin: C
     assert [result["code"] for result in refused] == ["UNAUTHENTICATED"]
     taken = (await (await admin.post("/analytics/batch", json={"hits": [hit]})).json())["results"]
     assert taken[0]["ok"] is True
-    assert read_hit(sent[0][1]).country == "US"
+    assert HITS.item(sent[0][1]).country == "US"
 
 
 async def test_the_service_says_503_where_none_of_a_batch_can_be_stored(nobody: Caller, key: str, monkeypatch):

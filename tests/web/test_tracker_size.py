@@ -29,6 +29,18 @@ def test_the_tracker_is_at_most_three_and_a_half_kilobytes_on_the_wire(assets):
     assert size <= LIMIT_BYTES, f"{size} bytes: leave something out, or move it to the service"
 
 
+def test_the_script_of_experiments_is_at_most_a_kilobyte_and_a_quarter_on_the_wire(assets):
+    assert len(gzip.compress((assets / "experiments.js").read_bytes(), 9)) <= 1250
+
+
+def test_the_sampler_of_heatmaps_is_at_most_a_kilobyte_and_a_half_on_the_wire(assets):
+    assert len(gzip.compress((assets / "heatmap.js").read_bytes(), 9)) <= 1500
+
+
+def test_the_recorder_is_at_most_25_kilobytes_on_the_wire(assets):
+    assert len(gzip.compress((assets / "replay.js").read_bytes(), 9)) <= 25_000
+
+
 def test_no_page_of_ours_loads_anything_from_elsewhere():
     loaded = re.compile(r"""(?:src|href|spec-url)="((?:https?:)?//[^"]+)""")
     for page in (ROOT / "web" / "static").glob("*/index.html"):

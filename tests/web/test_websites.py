@@ -21,6 +21,9 @@ DEFAULTS = {
     "allowed_hosts": [],
     "events_retention_days": None,
     "replay_sampling": 0.0,
+    "heatmaps_retention_days": None,
+    "replays_retention_days": None,
+    "replay_max_s": None,
 }
 
 

@@ -5,6 +5,7 @@ against the fake and against the real thing.
 """
 
 import asyncio
+import gzip
 import json
 from collections import deque
 from collections.abc import Callable
@@ -40,6 +41,8 @@ class Collector:
     key: str = KEY
     upstream: str = ""
     requests: list[Sent] = field(default_factory=list)
+    scripts: dict[str, str] = field(default_factory=dict)
+    loads: list[str] = field(default_factory=list)
     answers: deque[web.Response | Callable[[], web.Response]] = field(default_factory=deque)
     held: asyncio.Event | None = None
     _arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -48,6 +51,8 @@ class Collector:
         """Forget what arrived, and answer at once again."""
         self.requests.clear()
         self.answers.clear()
+        self.scripts.clear()
+        self.loads.clear()
         self.held = None
 
     def of(self, kind: str) -> list[Sent]:
@@ -89,7 +94,8 @@ class Collector:
             self.requests.append(Sent("preflight", {}, dict(request.headers), "OPTIONS"))
             return web.Response(status=204, headers=SIMPLE | {"Access-Control-Allow-Headers": "*"})
         raw = await request.read()
-        sent = Sent(request.match_info["kind"], json.loads(raw), dict(request.headers))
+        plain = gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw
+        sent = Sent(request.match_info["kind"], json.loads(plain), dict(request.headers))
         async with self._arrived:
             self.requests.append(sent)
             self._arrived.notify_all()
@@ -118,12 +124,24 @@ class Collector:
     async def _tracker(self, _: web.Request) -> web.StreamResponse:
         return web.FileResponse(TRACKER, headers={"Content-Type": "text/javascript", "Cache-Control": "no-store"})
 
+    async def _script(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        self.loads.append(name)
+        return web.Response(text=self.scripts.get(name, ""), content_type="text/javascript")
+
     def application(self) -> web.Application:
         """The aiohttp application that does all this."""
         application = web.Application()
         application.router.add_get("/js/analytics.js", self._tracker)
+        application.router.add_get("/js/{name}", self._script)
         application.router.add_route("*", "/analytics/{kind}", self._take)
         return application
+
+
+def wanting(capture: dict[str, Any]) -> Callable[[], web.Response]:
+    """An answer to a view of which more is to be recorded."""
+    ids = {"event_id": 7, "visitor_id": "v-7", "session_id": "s-7"}
+    return lambda: web.json_response({"ok": True, "capture": capture} | ids, headers=SIMPLE)
 
 
 def unavailable(retry_after_s: int = 0) -> Callable[[], web.Response]:

@@ -48,7 +48,7 @@ async def test_a_script_that_is_added_later_works_and_a_second_one_does_nothing(
 async def test_a_tag_without_a_key_says_so(page, site, collector, said):
     await page.goto(site.page(key="-"))
     assert not await counted(collector)
-    assert "analytics: not counted, data-key" in said
+    assert "analytics: data-key" in said
 
 
 @pytest.mark.parametrize(("value", "expected"), [("true", False), ("1", False), ("false", True)])
@@ -57,7 +57,7 @@ async def test_people_may_leave_themselves_out(page, site, collector, said, valu
     await page.goto(site.page())
     await page.evaluate("analytics.track('X')")
     assert await counted(collector) is expected
-    assert ("analytics: not counted, analytics_ignore" in said) is not expected
+    assert ("analytics: analytics_ignore" in said) is not expected
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ async def test_this_machine_is_counted_by_a_service_on_it_and_no_other(page, sit
     elsewhere = "https://analytics.example/js/analytics.js"
     await page.goto(site.page(src=elsewhere, api=f"{collector.url}/analytics"))
     assert not await counted(collector)
-    assert "analytics: not counted, localhost" in said
+    assert "analytics: localhost" in said
     await page.goto(site.page(src=elsewhere, api=f"{collector.url}/analytics", local=""))
     assert await counted(collector)
     collector.reset()

@@ -1,26 +1,30 @@
+from datetime import date
 from typing import get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from analytics_app.bots.crawlers import Crawlers
+from analytics_app.bots.judging import Bench
 from analytics_app.intake import pipeline, privacy
 from analytics_app.intake.pipeline import STEPS, Draft, Dropped, DropReason, Knowledge, Sender, run
 from analytics_app.intake.places import Places
 from analytics_app.intake.schemas import EventBody, Kind, PixelBody
-from analytics_app.records import encode, read_hit
+from analytics_app.records import HITS, encode
 from analytics_app.sessions.kinds import EventKind
 from tests.factories import NOON_MS, make_website
 
 SECRET, TODAY, YESTERDAY = b"secret", b"salt of today", b"salt of yesterday"
 PLACES = Places()
+BENCH = Bench(Crawlers(), date(2026, 11, 20))
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
 ADDRESS = "81.2.69.142"
 
 
 def make_draft(body=None, *, website=None, headers=None, user_agent=FIREFOX, address=ADDRESS, running=frozenset()):
-    known = Knowledge(SECRET, PLACES, TODAY, YESTERDAY, running)
+    known = Knowledge(SECRET, PLACES, TODAY, YESTERDAY, BENCH, running)
     sender = Sender(address, user_agent, headers or {})
     made = body if isinstance(body, EventBody) else PixelBody.model_validate(body or {})
     return Draft(website or make_website(), made, sender, known)
@@ -206,7 +210,7 @@ def test_a_pageview_without_a_path_is_of_the_front_page():
 def test_revenue_is_kept_to_four_decimals(value, amount):
     hit = hit_of({"type": "event", "value": value, "currency": "eur"})
     assert (hit.value, hit.currency) == (amount, "EUR")
-    assert read_hit(encode(hit)).value == amount
+    assert HITS.item(encode(hit)).value == amount
 
 
 def test_what_was_said_of_an_event_is_kept():
@@ -329,6 +333,6 @@ def test_whatever_is_sent_becomes_a_hit_that_the_worker_reads_and_postgres_takes
         assert dropped.reason is DropReason.BOT  # noqa: PT017
         return
     value = encode(hit)
-    assert read_hit(value) == hit
+    assert HITS.item(value) == hit
     assert b"\\u0000" not in value
     assert hit.kind != EventKind.PAGEVIEW or hit.path.startswith("/")

@@ -1,7 +1,10 @@
 import itertools
 import random
 
-from analytics_app.realtime.logic import PAGES_SHOWN, Presence, activity_of, view_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analytics_app.realtime.logic import PAGES_SHOWN, Presence, activity_of, not_after, view_of
 from analytics_app.records import Active
 from analytics_app.sessions.logic import fold
 from analytics_app.sessions.state import Rules
@@ -44,6 +47,20 @@ def test_who_was_last_active_before_the_window_is_gone():
     assert (here.oldest_ms(), here.view()["active_visitors"]) == (None, 0)
 
 
+@given(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 50), st.booleans()), max_size=40))
+def test_however_it_is_looked_for_nobody_stays_beyond_the_window(steps):
+    here, seen = Presence(), {}
+    for visitor, at, leaves in steps:
+        if leaves:
+            gone = {one for one, last in seen.items() if last < at}
+            assert here.leave_before(at) is bool(gone)
+            seen = {one: last for one, last in seen.items() if one not in gone}
+        else:
+            here.see(Active(visitor, at, "/", ""))
+            seen[visitor] = max(at, seen.get(visitor, 0))
+        assert {one: active.at_ms for one, active in here.visitors.items()} == seen
+
+
 def test_pages_are_listed_with_most_viewers_first_and_equals_by_name():
     active = [Active(n, 0, path, "") for n, path in enumerate(["/b", "/a", "/c", "/c", ""])]
     assert view_of(active)["active_pages"] == [
@@ -74,3 +91,8 @@ def test_a_heartbeat_alone_shows_that_somebody_is_still_there():
     states = fold({}, [view], lambda _: Rules()).states
     folded = fold(states, [make_heartbeat(60, view, time_on_page_s=50)], lambda _: Rules())
     assert activity_of(folded) == {7: [Active(0, at_ms(60), "/a", "")]}
+
+
+def test_an_activity_from_the_future_is_of_now():
+    assert not_after(10, Active(1, 600, "/", "GB")) == Active(1, 10, "/", "GB")
+    assert not_after(10, Active(1, 9, "/", "GB")).at_ms == 9

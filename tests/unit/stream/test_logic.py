@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics_app.records import Heartbeat, Leave, encode, read_hits
+from analytics_app.records import HITS, Heartbeat, Leave, encode
 from analytics_app.stream.logic import Gap, Parsed, Record, admit, digest_of, fresh, parse, restart_of
 from tests.factories import make_event, make_heartbeat, make_hit, make_leave, make_record
 
@@ -238,7 +238,7 @@ def test_a_good_record_is_read_as_it_was_written():
         make_leave(5),
     ]
     record = make_record(4, *hits)
-    assert parse(record).hits == hits == read_hits(record.value).hits
+    assert parse(record).hits == hits == HITS.record(record.value).hits
     assert isinstance(hits[1], Heartbeat)
     assert isinstance(hits[2], Leave)
 
