@@ -19,15 +19,16 @@ check: install  ## lint, types and the pure tests, in seconds
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy sdk/python/src
 	$(BIN)/pytest -q tests/unit
 
-test: install assets  ## every test, on a real Kafka and Postgres of its own
-	$(BIN)/pytest $(ARGS)
+test: install assets  ## every test but the long fault stories, on a real Kafka and Postgres of its own
+	$(BIN)/pytest -m "not long_faults" $(ARGS)
 
 e2e: install assets  ## the stories: start, browser, crashes
 	$(BIN)/pytest tests/e2e $(ARGS)
 
-faults: install assets  ## kill and pause every process under load, and count
+faults: install assets  ## every fault story: kill, pause, cut and fill up under load, and count
 	$(BIN)/pytest -m faults $(ARGS)
 
 bench: install assets  ## accepted and stored hits a second, latency, CPU and memory
