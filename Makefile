@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 UV := 0.13.9
 STAMP := $(VENV)/.installed
 
+# Every process would compile all it imports anew: seconds of each start, dozens of starts in the tests.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help run check test e2e faults bench lock clean install assets
 
@@ -22,14 +25,14 @@ check: install  ## lint, types and the pure tests, in seconds
 	$(BIN)/mypy sdk/python/src
 	$(BIN)/pytest -q tests/unit
 
-test: install assets  ## every test but the long fault stories, on a real Kafka and Postgres of its own
-	$(BIN)/pytest -m "not long_faults" $(ARGS)
+test: install assets  ## every test but the long stories, on a real Kafka and Postgres of its own
+	$(BIN)/pytest -m "not long" $(ARGS)
 
 e2e: install assets  ## the stories: start, browser, crashes
 	$(BIN)/pytest tests/e2e $(ARGS)
 
-faults: install assets  ## every fault story: kill, pause, cut and fill up under load, and count
-	$(BIN)/pytest -m faults $(ARGS)
+faults: install assets  ## every fault story, and the other long ones: kill, pause, cut and fill up under load, and count
+	$(BIN)/pytest -m "faults or long" $(ARGS)
 
 bench: install assets  ## accepted and stored hits a second, latency, CPU and memory
 	@exec $(BIN)/python scripts/bench.py $(ARGS)
@@ -53,6 +56,6 @@ $(STAMP): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || { echo "Making $(VENV)"; $(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing: install python3-venv"; exit 1; }; }
 	@echo "Installing (once)"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV)
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --require-hashes -r requirements.lock
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --compile-bytecode --require-hashes -r requirements.lock
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --no-deps -e .
 	@touch $@

@@ -62,26 +62,20 @@ HOLDINGS: tuple[Holding, ...] = (
 """Everything that is held of a visitor beside the visitor itself, in the order of exports."""
 
 
-@dataclass(frozen=True, slots=True)
-class Erased:
-    """What an erasure, or an anonymisation, came to: how much of each kind, and the texts that may be left over."""
+async def erase(
+    db: AsyncDriver, website_id: int, visitor: str, now: datetime, until: datetime
+) -> dict[str, int] | None:
+    """Delete everything held of a visitor, in the transaction of `db`; returns how much of each kind.
 
-    counts: dict[str, int]
-    terms: list[int]
-
-
-async def erase(db: AsyncDriver, website_id: int, visitor: str, now: datetime, until: datetime) -> Erased | None:
-    """Delete everything held of a visitor, in the transaction of `db`; None where nothing is held.
-
-    What the visitor sent up to `now` and is still on its way is left out, until `until`. Totals lose what is deleted,
-    and stay exact.
+    None where nothing is held. Texts that nobody else used are left over (`analytics_app.jobs.erasures`). What the
+    visitor sent up to `now` and is still on its way is left out, until `until`. Totals lose what is deleted, and stay
+    exact.
     """
     subject = await _hold(db, website_id, visitor)
     counts = await _counts(db, subject)
     if subject.number is None and not any(counts.values()):
         return None
     await erasing_store.remember(db, subject, "delete", now, until)
-    terms = await erasing_store.terms_of(db, subject)
     if subject.number is not None:
         sessions = await removal_store.sessions_of_visitors(db, website_id, [subject.number])
         await remove(db, website_id, sessions)
@@ -90,14 +84,17 @@ async def erase(db: AsyncDriver, website_id: int, visitor: str, now: datetime, u
             await holding.remove(db, subject)
     failed = await erasing_store.remove_failed(db, subject)
     known = await removal_store.forget_visitors(db, website_id, [subject.number] if subject.number is not None else [])
-    return Erased({**counts, "failed_records": failed, "visitor": known}, terms)
+    return {**counts, "failed_records": failed, "visitor": known}
 
 
-async def anonymise(db: AsyncDriver, website_id: int, visitor: str, now: datetime, until: datetime) -> Erased | None:
-    """Cut everything that leads from rows to a visitor, in the transaction of `db`; None where nothing is held.
+async def anonymise(
+    db: AsyncDriver, website_id: int, visitor: str, now: datetime, until: datetime
+) -> dict[str, int] | None:
+    """Cut everything that leads from rows to a visitor, in the transaction of `db`; returns how much of each kind.
 
-    Every number stays as it is. Running sessions are closed: who goes on is somebody new. What the visitor sent up to
-    `now` and is still on its way counts, until `until`, as of somebody who is nobody; recordings are left out.
+    None where nothing is held. Every number stays as it is. Running sessions are closed: who goes on is somebody new.
+    What the visitor sent up to `now` and is still on its way counts, until `until`, as of somebody who is nobody;
+    recordings are left out.
     """
     subject = await _hold(db, website_id, visitor)
     counts = await _counts(db, subject)
@@ -112,7 +109,7 @@ async def anonymise(db: AsyncDriver, website_id: int, visitor: str, now: datetim
             await holding.anonymise(db, subject)
     failed = await erasing_store.remove_failed(db, subject)
     known = await erasing_store.forget_hash(db, subject) if subject.number is not None else 0
-    return Erased({**counts, "failed_records": failed, "visitor": known}, [])
+    return {**counts, "failed_records": failed, "visitor": known}
 
 
 async def close(db: AsyncDriver, website_id: int, visitor: str) -> None:

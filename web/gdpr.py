@@ -61,17 +61,16 @@ class Rights(Resource):
         await store.note(db, caller.workspace_id, website_id, action, (caller.id, caller.name), receipt_id)
 
     async def receipt(
-        self, db: Any, request: Request, action: Action, website_id: int, erased: subjects.Erased, now: datetime
+        self, db: Any, request: Request, action: Action, website_id: int, counts: dict[str, int], now: datetime
     ) -> int:
         """Write the receipt, and note the call; returns the receipt's id."""
         values = {
             "workspace_id": self.caller(request).workspace_id,
             "website_id": website_id,
             "action": action,
-            "counts": erased.counts,
-            "terms": erased.terms,
+            "counts": counts,
             "requested_at": now,
-            "finished_at": None if erased.terms else now,
+            "finished_at": None if action == "delete" else now,
             "forgotten_at": topics_forgotten_at(now),
         }
         receipt_id = await store.add_receipt(db, values)
@@ -149,7 +148,7 @@ class VisitorView(Rights):
             if erased is None:
                 raise NotFound
             receipt_id = await self.receipt(db, request, "delete", website_id, erased, now)
-        return self.json(DeletedOut(deleted_counts=erased.counts, receipt_id=receipt_id))
+        return self.json(DeletedOut(deleted_counts=erased, receipt_id=receipt_id))
 
 
 @blueprint.route("/gdpr/anonymise/{visitor_hash}", name="anonymise")
@@ -172,7 +171,7 @@ class AnonymiseView(Rights):
             if erased is None:
                 raise NotFound
             receipt_id = await self.receipt(db, request, "anonymise", website_id, erased, now)
-        return self.json(AnonymisedOut(anonymised_counts=erased.counts, receipt_id=receipt_id))
+        return self.json(AnonymisedOut(anonymised_counts=erased, receipt_id=receipt_id))
 
 
 @blueprint.route("/gdpr/lookup", name="lookup")

@@ -117,7 +117,7 @@ async def remove_failed(db: AsyncDriver, subject: Subject) -> int:
     return answer.rowcount
 
 
-# Texts that only the visitor used.
+# Texts that no row names any more.
 
 TERM_COLUMNS: dict[str, tuple[str, ...]] = {
     "events": ("path", "name", "title"),
@@ -131,28 +131,26 @@ TERM_COLUMNS: dict[str, tuple[str, ...]] = {
 """By table of a website's rows, the columns that hold numbers of terms."""
 
 
-async def terms_of(db: AsyncDriver, subject: Subject) -> list[int]:
-    """The numbers of all texts that the visitor's sessions, events and samples name."""
-    found: set[int] = set()
-    named = "SELECT DISTINCT term FROM {} t, unnest(ARRAY[{}]) AS term WHERE t.website_id = %s AND t.visitor = {} "
-    of_number = ("%s", subject.number) if subject.number is not None else None
-    for table, columns, who in (
-        ("events", TERM_COLUMNS["events"], of_number),
-        ("sessions", TERM_COLUMNS["sessions"], of_number),
-        ("heatmap_samples", ("page",), ("%s::uuid", subject.visitor)),
-        ("heatmap_reaches", ("page",), ("%s::uuid", subject.visitor)),
-    ):
-        if who is not None:
-            query = named.format(table, ", ".join(f"t.{column}" for column in columns), who[0])
-            rows = await db.execute(query + "AND term IS NOT NULL", (subject.website_id, who[1]))
-            found |= {term async for (term,) in rows}
-    return sorted(found)
+async def websites_with_terms(db: AsyncDriver) -> list[int]:
+    """The websites of which there are texts."""
+    rows = await db.execute("SELECT DISTINCT website_id FROM terms ORDER BY 1")
+    return [website_id async for (website_id,) in rows]
 
 
-async def open_receipts(db: AsyncDriver) -> list[tuple[int, int, list[int]]]:
-    """The receipts that are not finished, as (id, website, terms)."""
-    rows = await db.execute("SELECT id, website_id, terms FROM gdpr_receipts WHERE finished_at IS NULL ORDER BY id")
-    return [row async for row in rows]
+async def unnamed_terms(db: AsyncDriver, website_id: int) -> list[int]:
+    """The numbers of the website's texts that no row names: of who was erased, of bots, of what was too old.
+
+    A batch that is under way may name one meanwhile: `remove_unnamed` looks again.
+    """
+    named = " UNION ALL ".join(
+        f"SELECT unnest(ARRAY[{', '.join(columns)}]) FROM {table} WHERE website_id = %(website_id)s"
+        for table, columns in TERM_COLUMNS.items()
+    )
+    rows = await db.execute(
+        f"SELECT id FROM terms WHERE website_id = %(website_id)s EXCEPT ({named}) ORDER BY 1",
+        {"website_id": website_id},
+    )
+    return [term async for (term,) in rows]
 
 
 async def hold_batches(db: AsyncDriver) -> None:
@@ -160,19 +158,18 @@ async def hold_batches(db: AsyncDriver) -> None:
     await db.execute("LOCK TABLE stream_positions IN EXCLUSIVE MODE")
 
 
-async def remove_unnamed(db: AsyncDriver, website_id: int, terms: Sequence[int]) -> int:
-    """Delete those of `terms` that no row names any more, while batches are held; returns how many.
+async def remove_unnamed(db: AsyncDriver, website_id: int, terms: Collection[int]) -> int:
+    """Delete those of `terms` that no row names, while batches are held; returns how many.
 
     Processes that know the number of a deleted one are told by the website's version of `terms`.
     """
     left = set(terms)
     for table, columns in TERM_COLUMNS.items():
-        if not left:
-            break
+        named = " OR ".join(f"{column} = ANY(%(terms)s::int[])" for column in columns)
         rows = await db.execute(
-            f"SELECT DISTINCT term FROM {table} t, unnest(ARRAY[{', '.join(f't.{column}' for column in columns)}]) "
-            "AS term WHERE t.website_id = %s AND term = ANY(%s::int[])",
-            (website_id, sorted(left)),
+            f"SELECT DISTINCT unnest(ARRAY[{', '.join(columns)}]) FROM {table} "
+            f"WHERE website_id = %(website_id)s AND ({named})",
+            {"website_id": website_id, "terms": sorted(left)},
         )
         left -= {term async for (term,) in rows}
     if not left:
@@ -188,6 +185,15 @@ async def remove_unnamed(db: AsyncDriver, website_id: int, terms: Sequence[int])
     return answer.rowcount
 
 
-async def finish_receipt(db: AsyncDriver, receipt_id: int, now: datetime) -> None:
-    """Note that nothing is left to be removed for a receipt."""
-    await db.execute("UPDATE gdpr_receipts SET finished_at = %s, terms = '{}' WHERE id = %s", (now, receipt_id))
+# Receipts.
+
+
+async def open_receipts(db: AsyncDriver) -> list[tuple[int, int]]:
+    """The receipts that are not finished, as (id, website)."""
+    rows = await db.execute("SELECT id, website_id FROM gdpr_receipts WHERE finished_at IS NULL ORDER BY id")
+    return [row async for row in rows]
+
+
+async def finish_receipts(db: AsyncDriver, receipt_ids: Sequence[int], now: datetime) -> None:
+    """Note that nothing is left to be removed for those receipts."""
+    await db.execute("UPDATE gdpr_receipts SET finished_at = %s WHERE id = ANY(%s::int[])", (now, sorted(receipt_ids)))

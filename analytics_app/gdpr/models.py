@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, CheckConstraint, Identity, Index, Integer, Text, UniqueConstraint, func, text
+from sqlalchemy import CheckConstraint, Identity, Index, Integer, Text, UniqueConstraint, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -59,10 +59,7 @@ class ErasureRow(Row):
 
 
 class ReceiptRow(Row):
-    """What an erasure removed where. It does not say of whom.
-
-    `terms` are texts that only the visitor may have used: a job removes those that nothing names any more.
-    """
+    """What an erasure removed where, finished once texts that nobody else used are gone. It does not say of whom."""
 
     __tablename__ = "gdpr_receipts"
     __table_args__ = (
@@ -75,7 +72,6 @@ class ReceiptRow(Row):
     website_id: Mapped[int] = mapped_column(Integer)
     action: Mapped[str] = mapped_column(Text)
     counts: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    terms: Mapped[list[int]] = mapped_column(ARRAY(Integer), server_default="{}")
     requested_at: Mapped[datetime] = mapped_column(Time, server_default=func.now())
     finished_at: Mapped[datetime | None] = mapped_column(Time)
     forgotten_at: Mapped[datetime] = mapped_column(Time)

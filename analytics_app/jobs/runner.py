@@ -36,6 +36,7 @@ JOBS = (
     Job("deleted-websites", timedelta(minutes=5), cleaning.deleted_websites),
     Job("seals", timedelta(minutes=10), sealing.seal_past_days),
     Job("retention", timedelta(hours=6), retention.retention),
+    Job("texts", timedelta(days=1), erasures.old_texts),
     Job("replays", timedelta(hours=6), cleaning.old_replays),
     Job("heatmaps", timedelta(hours=1), heatmaps.tidy),
 )

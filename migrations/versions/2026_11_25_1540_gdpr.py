@@ -65,7 +65,6 @@ def upgrade() -> None:
         sa.Column("website_id", sa.Integer(), nullable=False),
         sa.Column("action", sa.Text(), nullable=False),
         sa.Column("counts", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.Column("terms", postgresql.ARRAY(sa.Integer()), server_default="{}", nullable=False),
         sa.Column("requested_at", TIME, server_default=NOW, nullable=False),
         sa.Column("finished_at", TIME, nullable=True),
         sa.Column("forgotten_at", TIME, nullable=False),

@@ -218,7 +218,7 @@ async def test_a_visitor_who_is_erased_leaves_no_exposure_and_none_that_was_on_i
         assert (said["experiment"], said["variant"], said["multiple"]) == ("A", "A", False)
         erased = await subjects.erase(db, running.website_id, gone.visitor, erased_at, erased_at + timedelta(days=4))
         assert erased is not None
-        assert (erased.counts["exposures"], erased.counts["visitor"]) == (1, 1)
+        assert (erased["exposures"], erased["visitor"]) == (1, 1)
     assert list(await running.rows()) == [stays.visitor]
     await running.store(on_its_way)
     assert list(await running.rows()) == [stays.visitor]

@@ -324,6 +324,7 @@ async def test_what_a_visitor_sent_in_any_field_is_nowhere_once_it_is_deleted_an
         await nothing(lambda: asyncio.to_thread(files_saying, service, word), 90)
 
 
+@pytest.mark.long
 async def test_a_visitor_is_deleted_while_others_go_on_and_the_worker_is_killed(site: Site):
     service, word = site.service, site.marker.word
     async with others(site):

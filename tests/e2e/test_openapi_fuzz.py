@@ -9,7 +9,7 @@ import pytest
 
 pytestmark = pytest.mark.services
 
-FUZZED_S = 120
+FUZZED_S = 75
 SEED = "20260122"
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 

@@ -12,8 +12,6 @@ from analytics_tracking import AnalyticsTracking
 
 from tests.e2e.conftest import DESKTOP
 
-AWAY_S = 60
-
 
 def in_django(tracking: AnalyticsTracking, key: str, path: str, headers: dict[str, str]) -> int:
     from django.conf import settings
@@ -127,8 +125,9 @@ class Gate:
         sink.close()
 
 
+@pytest.mark.parametrize("away_s", [8, pytest.param(60, marks=pytest.mark.long)])
 async def test_while_the_service_is_away_nothing_is_lost_nothing_doubled_and_nobody_waits(
-    service, website, settled, token_of
+    service, website, settled, token_of, away_s
 ):
     gate = Gate(int(service.address.rpartition(":")[2]))
     await gate.open()
@@ -149,7 +148,7 @@ async def test_while_the_service_is_away_nothing_is_lost_nothing_doubled_and_nob
 
     await report_for(2)
     await gate.shut()  # in the middle of whatever is under way
-    await report_for(AWAY_S)
+    await report_for(away_s)
     assert tracking.counts().waiting > 0
     await gate.open()
     await report_for(5)  # while it sends what waited

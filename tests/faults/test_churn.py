@@ -14,7 +14,7 @@ EVERY_S = 8.0
 LASTS_S = 120.0
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 async def test_workers_may_join_and_leave_every_eight_seconds(rig: Rig, seed: int) -> None:
     chance = random.Random(seed)
     extra: list[subprocess.Popen[bytes]] = []

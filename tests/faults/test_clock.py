@@ -84,7 +84,7 @@ def clocked(rig: Rig) -> Iterator[list[Clocked]]:
         one.process.kill()
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 @pytest.mark.parametrize("offset_s", [DAYS_2, -DAYS_2])
 async def test_a_worker_whose_clock_is_set_and_set_right_again_counts_as_ever(
     rig: Rig, clocked: list[Clocked], offset_s: int
@@ -102,7 +102,7 @@ async def test_a_worker_whose_clock_is_set_and_set_right_again_counts_as_ever(
     assert await rig.query("SELECT count(*) FROM client_ids") > claimed, "clients' ids in use were deleted"
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 @pytest.mark.parametrize("offset_s", [600, -200])
 async def test_a_web_process_whose_clock_is_set_and_set_right_again_loses_nothing(
     rig: Rig, clocked: list[Clocked], offset_s: int

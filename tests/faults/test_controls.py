@@ -58,7 +58,7 @@ async def test_without_the_seek_hits_that_kafka_believes_done_are_lost(rig: Rig,
         assert lost(found), found
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 async def test_take_loses_the_batch_in_hand_of_a_worker_that_is_stopped_unless_postgres_owns_the_position(
     rig: Rig, tmp_path: Path
 ) -> None:
@@ -96,7 +96,7 @@ async def test_a_commit_of_which_nothing_was_heard_must_be_looked_after(rig: Rig
     assert any("set aside" in difference for difference in again), again  # the events' key refused them
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 async def test_a_batch_that_finds_the_disk_full_must_be_waited_with(rig: Rig, tmp_path: Path) -> None:
     """Given up, it is lost, but for Postgres' position: either guard covers for the other."""
     needs("a disk to fill", lacking=rig.no_disks)
@@ -130,7 +130,7 @@ async def test_a_batch_that_finds_the_disk_full_must_be_waited_with(rig: Rig, tm
     assert lost(gone), (gone, controls[3].last_words())
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 async def test_a_record_that_cannot_be_read_must_be_set_aside(rig: Rig, tmp_path: Path) -> None:
     async def bad(control: Control) -> None:
         await rig.put([b"no record"] * 1, 0, control.topic)
@@ -144,7 +144,7 @@ async def test_a_record_that_cannot_be_read_must_be_set_aside(rig: Rig, tmp_path
     assert lost(stuck), stuck
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 async def test_what_funnels_want_must_be_told_before_the_commit(rig: Rig, tmp_path: Path) -> None:
     async def run(*words: str) -> tuple[list[str], str]:
         control = Control(rig, tmp_path, "end-once-committed", *words, ANALYTICS_BATCH_RECORDS="4")
@@ -161,7 +161,7 @@ async def test_what_funnels_want_must_be_told_before_the_commit(rig: Rig, tmp_pa
     assert any(difference.startswith("funnel ") for difference in late), late
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 @pytest.mark.parametrize("role", ["worker", "web"])
 async def test_a_process_whose_connections_nobody_answers_must_end(rig: Rig, tmp_path: Path, role: str) -> None:
     async def ends(*words: str) -> bool:
@@ -197,7 +197,7 @@ async def test_without_writers_and_sequences_a_record_written_twice_is_stored_tw
     assert any("set aside" in difference for difference in twice), twice  # the events' key refused them
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 async def test_without_clients_ids_a_hit_that_is_sent_again_counts_twice(rig: Rig, tmp_path: Path) -> None:
     async def again(control: Control) -> None:
         await control.put_hits(again=True)
@@ -209,7 +209,7 @@ async def test_without_clients_ids_a_hit_that_is_sent_again_counts_twice(rig: Ri
     assert any("was never sent" in difference for difference in twice), twice  # nobody's second one
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 async def test_without_the_look_at_the_topic_a_new_one_is_read_from_its_middle(rig: Rig, tmp_path: Path) -> None:
     async def anew(control: Control) -> None:
         with control.process() as process:
@@ -227,7 +227,7 @@ async def test_without_the_look_at_the_topic_a_new_one_is_read_from_its_middle(r
     assert lost(blind), blind
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 async def test_without_the_watchdog_a_worker_that_never_recovers_stays_so(rig: Rig, tmp_path: Path) -> None:
     async def run(*words: str, within_s: float = 240.0) -> tuple[list[str], str]:
         control = Control(rig, tmp_path, *words)
@@ -243,7 +243,7 @@ async def test_without_the_watchdog_a_worker_that_never_recovers_stays_so(rig: R
     assert lost(stuck), stuck
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 async def test_without_the_reread_the_live_view_forgets_whoever_was_there(rig: Rig, tmp_path: Path) -> None:
     async def viewed(*words: str) -> int:
         control = Control(rig, tmp_path)
@@ -272,7 +272,7 @@ async def test_without_the_reread_the_live_view_forgets_whoever_was_there(rig: R
     assert forgetful < PARTITIONS + 1
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 async def test_without_the_deadline_a_stop_that_hangs_takes_for_ever(rig: Rig, tmp_path: Path) -> None:
     async def ends(*words: str) -> bool:
         control = Control(rig, tmp_path, *words)
@@ -315,7 +315,7 @@ async def while_kafka_takes_nothing(
         control.link.close()
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["silent", "disk full"])
 async def test_an_ok_before_kafka_has_the_hit_would_be_a_lie(rig: Rig, tmp_path: Path, how: str) -> None:
     if how == "disk full":
@@ -329,7 +329,7 @@ async def test_an_ok_before_kafka_has_the_hit_would_be_a_lie(rig: Rig, tmp_path:
     assert lost(found), found
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 async def test_a_refusal_that_takes_longer_than_it_may_is_noticed(rig: Rig, tmp_path: Path) -> None:
     crowd, _ = await while_kafka_takes_nothing(rig, tmp_path, ANALYTICS_ACKNOWLEDGE_WITHIN_S="3")
     assert crowd.journal.slowest_refusal_s > 2.5

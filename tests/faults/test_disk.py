@@ -11,6 +11,8 @@ from tests.faults.load import Crowd
 from tests.faults.rig import Rig
 from tests.faults.story import under_load
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(autouse=True)
 def disks(rig: Rig) -> None:

@@ -6,6 +6,7 @@ import uuid
 from collections import Counter
 
 import aiohttp
+import pytest
 
 from tests.faults.conftest import seconds
 from tests.faults.rig import Rig
@@ -45,6 +46,7 @@ async def click(rig: Rig, key: str, chance: random.Random, until: float, expecte
     return again
 
 
+@pytest.mark.long
 async def test_whatever_is_killed_every_sample_counts_once(rig: Rig) -> None:
     website_id, key = await rig.website("heatmaps")
     await rig.call("PATCH", f"/analytics/websites/{website_id}", {"tracking_type": "full"})

@@ -37,7 +37,7 @@ async def test_whatever_is_killed_every_hit_is_stored_once(rig: Rig, seed: int) 
 
 @pytest.mark.parametrize(
     "role",
-    ["worker", *(pytest.param(role, marks=pytest.mark.long_faults) for role in ("web", "kafka", "postgres"))],
+    ["worker", *(pytest.param(role, marks=pytest.mark.long) for role in ("web", "kafka", "postgres"))],
 )
 async def test_whoever_wakes_after_a_pause_stores_nothing_twice(rig: Rig, role: str) -> None:
     async with under_load(rig, f"paused {role}", 2, prompt=False, after_s=8):
@@ -47,7 +47,7 @@ async def test_whoever_wakes_after_a_pause_stores_nothing_twice(rig: Rig, role: 
         await rig.signal(role, signal.SIGCONT)
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 async def test_a_paused_supervisor_holds_nobody_up(rig: Rig) -> None:
     async with under_load(rig, "paused supervisor", 3) as crowd:
         await rig.signal("supervisor", signal.SIGSTOP)
@@ -57,7 +57,7 @@ async def test_a_paused_supervisor_holds_nobody_up(rig: Rig) -> None:
         await rig.signal("supervisor", signal.SIGCONT)
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 async def test_a_killed_supervisor_takes_all_along_and_the_next_start_goes_on(rig: Rig) -> None:
     async with under_load(rig, "killed supervisor", 4):
         before = {role: rig.pids(role) for role in ("web", "worker", "kafka", "postgres")}

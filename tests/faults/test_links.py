@@ -13,7 +13,7 @@ SILENT_S = 8.0
 LONG_SILENT_S = 40.0
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 async def test_slow_connections_lose_nothing(rig: Rig) -> None:
     async with under_load(rig, "slow", 11, rate=60):
         for link in rig.links.values():
@@ -22,7 +22,7 @@ async def test_slow_connections_lose_nothing(rig: Rig) -> None:
         rig.heal()
 
 
-@pytest.mark.parametrize("for_s", [SILENT_S, pytest.param(LONG_SILENT_S, marks=pytest.mark.long_faults)])
+@pytest.mark.parametrize("for_s", [SILENT_S, pytest.param(LONG_SILENT_S, marks=pytest.mark.long)])
 async def test_while_kafka_says_nothing_every_hit_is_refused_in_time(rig: Rig, for_s: float) -> None:
     async with under_load(rig, f"silent Kafka for {for_s:.0f} s", 12) as crowd:
         rig.links["kafka"].silence()
@@ -34,7 +34,7 @@ async def test_while_kafka_says_nothing_every_hit_is_refused_in_time(rig: Rig, f
         rig.heal()
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 async def test_while_kafka_cannot_be_reached_every_hit_is_refused_in_time(rig: Rig) -> None:
     async with under_load(rig, "Kafka cut off", 13) as crowd:
         rig.links["kafka"].cut()
@@ -45,7 +45,7 @@ async def test_while_kafka_cannot_be_reached_every_hit_is_refused_in_time(rig: R
         rig.heal()
 
 
-@pytest.mark.parametrize("for_s", [SILENT_S, pytest.param(LONG_SILENT_S, marks=pytest.mark.long_faults)])
+@pytest.mark.parametrize("for_s", [SILENT_S, pytest.param(LONG_SILENT_S, marks=pytest.mark.long)])
 async def test_a_silent_postgres_delays_and_loses_nothing(rig: Rig, for_s: float) -> None:
     async with under_load(rig, f"silent Postgres for {for_s:.0f} s", 14):
         rig.links["postgres"].silence()
@@ -53,7 +53,7 @@ async def test_a_silent_postgres_delays_and_loses_nothing(rig: Rig, for_s: float
         rig.heal()
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 async def test_postgres_cut_off_for_a_while_loses_nothing(rig: Rig) -> None:
     async with under_load(rig, "Postgres cut off", 15):
         for _ in range(3):
@@ -63,7 +63,7 @@ async def test_postgres_cut_off_for_a_while_loses_nothing(rig: Rig) -> None:
             await asyncio.sleep(3)
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 @pytest.mark.parametrize("server", ["kafka", "postgres"])
 async def test_connections_that_nobody_answers_any_more_are_given_up(rig: Rig, server: str) -> None:
     async with under_load(rig, f"stranded connections to {server}", 16, after_s=45, prompt=False):

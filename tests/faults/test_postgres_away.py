@@ -33,14 +33,14 @@ async def back(rig: Rig, within_s: float = 45.0) -> None:
             return
 
 
-@pytest.mark.parametrize("for_s", [10, pytest.param(60, marks=pytest.mark.long_faults)])
+@pytest.mark.parametrize("for_s", [10, pytest.param(60, marks=pytest.mark.long)])
 async def test_postgres_may_be_away(rig: Rig, for_s: float) -> None:
     async with under_load(rig, f"Postgres away for {for_s} s", 3):
         await held_down(rig, for_s)
         await back(rig)
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 async def test_postgres_may_be_restarted_three_times_under_load(rig: Rig, seed: int) -> None:
     async with under_load(rig, "Postgres restarted three times", seed, websites=3):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):  # "fast", "smart", "immediate"

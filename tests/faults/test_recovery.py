@@ -16,7 +16,7 @@ from tests.faults.wire import FETCH, LIST_OFFSETS, Alarm
 PAUSED_S = 30.0
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 @pytest.mark.parametrize("step", [LIST_OFFSETS, FETCH], ids=["as it asks how far", "as it reads"])
 async def test_kafka_paused_during_recovery_costs_a_minute_at_most(rig: Rig, seed: int, step: int) -> None:
     (kafka,) = rig.pids("kafka")

@@ -4,6 +4,8 @@ import asyncio
 import random
 import time
 
+import pytest
+
 from tests.faults.proxy import Link
 from tests.faults.rig import Rig
 from tests.faults.story import under_load
@@ -13,6 +15,7 @@ from tests.faults.wire import ANSWER_CUT, BREAKS_OFF, HALF_OPEN, RequestCuts
 EACH_AT_LEAST = 8
 
 
+@pytest.mark.long
 async def test_a_hit_whose_connection_is_cut_or_half_open_is_sent_again_and_counts_once(rig: Rig, seed: int) -> None:
     before = await outcome(rig, "duplicate")
     cuts = RequestCuts(random.Random(seed), share=0.05, most=90)

@@ -52,7 +52,8 @@ class Late:
         return False
 
 
-@pytest.mark.parametrize("server", ["postgres", pytest.param("kafka", marks=pytest.mark.long_faults)])
+@pytest.mark.long
+@pytest.mark.parametrize("server", ["postgres", "kafka"])
 async def test_a_process_that_is_started_while_a_server_is_away_waits_for_it(rig: Rig, server: str) -> None:
     started: list[Late] = []
     try:

@@ -33,7 +33,7 @@ async def test_a_worker_and_a_web_process_end_in_the_middle_of_a_flush(rig: Rig)
         rig.heal()
 
 
-@pytest.mark.parametrize("how", ["cut", pytest.param("silence", marks=pytest.mark.long_faults)])
+@pytest.mark.parametrize("how", ["cut", pytest.param("silence", marks=pytest.mark.long)])
 async def test_a_worker_and_a_web_process_end_while_postgres_is_away(rig: Rig, how: str) -> None:
     async with under_load(rig, f"stopped while Postgres is away ({how})", 22, prompt=False):
         getattr(rig.links["postgres"], how)()
@@ -42,7 +42,7 @@ async def test_a_worker_and_a_web_process_end_while_postgres_is_away(rig: Rig, h
         rig.heal()
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["cut", "silence"])
 async def test_a_worker_and_a_web_process_end_while_kafka_is_away(rig: Rig, how: str) -> None:
     async with under_load(rig, f"stopped while Kafka is away ({how})", 23, prompt=False):

@@ -43,7 +43,7 @@ def overwrite(file: Path, chance: random.Random) -> None:
         opened.write(chance.randbytes(min(4096, max(1, size))))
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 @pytest.mark.parametrize("harm", [truncate, overwrite, lambda file, _: file.unlink()], ids=["cut", "garbled", "gone"])
 async def test_tables_with_harmed_files_change_nothing(rig: Rig, harm, seed: int) -> None:
     chance = random.Random(seed)

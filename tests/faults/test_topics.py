@@ -65,7 +65,7 @@ async def recreate(rig: Rig, topic: str, partitions: int = PARTITIONS) -> None:
         await admin.close()
 
 
-@pytest.mark.long_faults
+@pytest.mark.long
 async def test_a_topic_that_was_deleted_and_made_anew_is_noticed_and_read_from_its_beginning(rig: Rig) -> None:
     async with under_load(rig, "before the topic was deleted", 41):
         await asyncio.sleep(5)

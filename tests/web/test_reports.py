@@ -256,10 +256,11 @@ async def test_a_connection_cut_after_the_message_leaves_it_unknown_and_it_is_no
 
 
 async def due(admin: Caller, site: int, **values: Any) -> tuple[str, datetime]:
-    """A report that has just fallen due, and when that was."""
+    """A new report that falls due every day, and when it first does: the next time it is eight."""
     path = await new_report(admin, site, frequency="daily", **values)
-    at = today() + timedelta(days=1, hours=8, seconds=1)
-    return path, at
+    eight = today() + timedelta(hours=8)
+    at = eight if datetime.now(UTC) < eight else eight + timedelta(days=1)
+    return path, at + timedelta(seconds=1)
 
 
 async def test_two_schedulers_send_a_due_report_once(admin: Caller, site: int, database: str, mails):
@@ -273,7 +274,7 @@ async def test_two_schedulers_send_a_due_report_once(admin: Caller, site: int, d
     assert sorted(recipient for recipient, _ in mails.inbox.messages) == ["a@example.com", "b@example.com"]
     (sent,) = await sends(admin, path)
     assert (sent["trigger"], sent["state"]) == ("schedule", "sent")
-    assert sent["period_end"] == (today() + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert sent["period_end"] == at.strftime("%Y-%m-%dT00:00:00Z")
 
 
 async def test_nothing_is_due_before_eight_nor_what_fell_due_before_the_report_was_made(

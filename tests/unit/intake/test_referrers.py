@@ -179,9 +179,9 @@ def test_a_stored_referrer_is_itself_when_it_comes_again(rest):
 )
 def test_a_long_referrer_is_cut_before_it_costs(referrer):
     referral_of("https://warm.example/")
-    start = time.perf_counter()
+    start = time.process_time()
     referral_of(referrer)
-    assert time.perf_counter() - start < 0.1  # under 1 ms; the margin is for a busy machine
+    assert time.process_time() - start < 0.1  # under 1 ms; the margin is for a slow machine
 
 
 @pytest.mark.parametrize(

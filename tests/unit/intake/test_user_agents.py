@@ -151,6 +151,6 @@ def test_no_user_agent_and_no_hint_makes_it_fail(agent, mobile, platform, brands
     "agent", ["Mozilla/5.0 (" + "Android; " * 8000, "A" * 64_000, "/1.0 " * 9000, "(" * 64_000, "; " * 9000]
 )
 def test_a_long_user_agent_is_cut_before_it_costs(agent):
-    start = time.perf_counter()
+    start = time.process_time()
     device_of(agent)
-    assert time.perf_counter() - start < 0.1  # about 0.1 ms; the margin is for a busy machine
+    assert time.process_time() - start < 0.1  # about 0.1 ms; the margin is for a slow machine
