@@ -23,10 +23,11 @@ check: install  ## lint, types and the pure tests, in seconds
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy sdk/python/src
-	$(BIN)/pytest -q tests/unit
+	$(BIN)/pytest -q -n auto --dist loadfile tests/unit
 
 test: install assets  ## every test but the long stories, on a real Kafka and Postgres of its own
-	$(BIN)/pytest -m "not long" $(ARGS)
+	$(BIN)/pytest -n auto --dist loadfile tests/unit tests/store tests/web $(ARGS)
+	$(BIN)/pytest -m "not long" tests/agents tests/e2e tests/faults $(ARGS)
 
 e2e: install assets  ## the stories: start, browser, crashes
 	$(BIN)/pytest tests/e2e $(ARGS)
