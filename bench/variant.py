@@ -14,6 +14,8 @@ from bench.traffic import Traffic
 from bench.usage import read_cpu, used
 
 WANTED_PER_S = 3_000
+COME_AGAIN = 1_000
+"""So few that nearly every answer is to somebody who was told before."""
 STORED_WITHIN_S = 30.0
 
 
@@ -29,13 +31,14 @@ def variant(service: Service, under: Conditions, profiler: Profiler) -> dict[str
             "POST", f"{path}/{experiment}/variants", {"name": name, "is_control": name == "Control", "config": config}
         )
     service.call("POST", f"{path}/{experiment}/start", {})
-    traffic = Traffic(f"127.0.0.1:{service.port}", (str(experiment),), under.visitors)
+    host, keys = f"127.0.0.1:{service.port}", (str(experiment),)
+    traffic = {"new": Traffic(host, keys, under.visitors), "known": Traffic(host, keys, COME_AGAIN)}
     found: dict[str, Any] = {}
     faults: list[str] = []
     processes = service.processes()
     for mix in ("new", "known"):
         orders = [
-            Order(service.port, share, under.seconds, mix, traffic, number)
+            Order(service.port, share, under.seconds, mix, traffic[mix], number)
             for number, share in enumerate(shared_out(under.connections, under.generators))
         ]
         watched = profiler if mix == "new" else Profiler(None)

@@ -1,11 +1,11 @@
-from ipaddress import ip_network
+from ipaddress import IPv4Address, ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from analytics_app.intake.addresses import MAX_HOPS, client_address
+from analytics_app.intake.addresses import MAX_HOPS, client_address, parsed
 
 PROXIES = tuple(map(ip_network, ["10.0.0.0/8", "127.0.0.1/32", "2001:db8:aa::/48"]))
 PROXY = "10.0.0.1"
@@ -109,3 +109,21 @@ def test_no_header_can_make_it_fail(forwarded_for, forwarded, peer):
 def test_whatever_a_client_writes_left_of_its_own_address_its_address_counts(made_up):
     assert via(f"{made_up},{CLIENT}") == CLIENT
     assert by(f"{made_up},for={CLIENT}") == CLIENT
+
+
+@given(
+    st.one_of(
+        st.ip_addresses(v=4).map(str),
+        st.from_regex(r"\A[0-9.]{1,17}\Z"),
+        st.lists(st.integers(0, 300), min_size=3, max_size=5).map(
+            lambda parts: ".".join(f"{part:03}" for part in parts)
+        ),
+        st.text(st.characters(exclude_characters=':%"[]'), max_size=20),
+    )
+)
+def test_what_is_an_ipv4_address_is_what_the_standard_library_takes_for_one(text):
+    try:
+        expected = IPv4Address(text.strip())
+    except ValueError:
+        expected = None
+    assert parsed(text) == expected
