@@ -26,7 +26,8 @@ check: install  ## lint, types and the pure tests, in seconds
 	$(BIN)/pytest -q -n auto --dist loadfile tests/unit
 
 test: install assets  ## every test but the long stories, on a real Kafka and Postgres of its own
-	$(BIN)/pytest -n auto --dist loadfile tests/unit tests/store tests/web $(ARGS)
+	$(BIN)/pytest -n auto --dist loadfile tests/unit tests/store $(ARGS)
+	$(BIN)/pytest -n auto --dist loadfile tests/web $(ARGS)
 	$(BIN)/pytest -m "not long" tests/agents tests/e2e tests/faults $(ARGS)
 
 e2e: install assets  ## the stories: start, browser, crashes
