@@ -9,12 +9,12 @@ import pytest
 
 pytestmark = pytest.mark.services
 
-FUZZED_S = 75
 SEED = "20260122"
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 
-async def test_the_service_keeps_every_promise_of_its_openapi_document(service, token_of, tmp_path):
+@pytest.mark.parametrize("fuzzed_s", [75, pytest.param(300, marks=pytest.mark.long)])
+async def test_the_service_keeps_every_promise_of_its_openapi_document(service, token_of, tmp_path, fuzzed_s):
     before = service.processes()
     # In a workspace of its own: it deletes what it finds.
     fuzzer = await token_of("admin", workspace="fuzz")
@@ -24,7 +24,7 @@ async def test_the_service_keeps_every_promise_of_its_openapi_document(service, 
             sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG),
             "run", f"{service.address}/analytics/openapi.json",
             "--header", f"Authorization: Bearer {fuzzer.token}", "--checks", "all", "--continue-on-failure",
-            "--phases", "coverage,fuzzing,stateful", "--max-examples", "12", "--max-time", str(FUZZED_S),
+            "--phases", "coverage,fuzzing,stateful", "--max-examples", "12", "--max-time", str(fuzzed_s),
             "--request-timeout", "20",
             *(["--seed", SEED] if os.environ.get("CI") else []),
         ],

@@ -11,6 +11,8 @@ from tests.faults.rig import Rig
 
 RIGHT_WITHIN_S = 60.0
 ANSWERED_WITHIN_S = 2.5
+OWN_LAG_S = 0.4
+"""Up to so much these visitors' own lag counts against the service."""
 
 
 @asynccontextmanager
@@ -80,7 +82,7 @@ async def settle(
     assert journal.hits_ok > 100
     assert journal.shown, "nobody was shown a variant"
     if prompt:
-        # A machine that holds these visitors up makes answers that came in time seem late, by so much at most.
-        lag_s = journal.own_lag_s
+        # A machine that stands still makes answers that came in time seem late: by what it held these visitors up.
+        lag_s = journal.own_lag_s if journal.own_lag_s > OWN_LAG_S else 0.0
         assert journal.slowest_s <= ANSWERED_WITHIN_S + lag_s, f"an answer took {journal.slowest_s:.2f} s"
         assert not journal.answers["TimeoutError"], f"no answer at all within {ATTEMPT_S:.0f} s: {journal.answers}"
