@@ -20,15 +20,20 @@ def heatmaps(service: Service, samples: int, days: int) -> dict[str, Any]:
     if answer.returncode:
         raise ServiceFailed(f"analytics seed-heatmaps: {answer.stderr or answer.stdout}")
     seeded_s = time.monotonic() - began
-    since = (datetime.now(UTC) - timedelta(days=days)).date().isoformat()
-    found = []
+    today = datetime.now(UTC).date()
+    since, noon = (today - timedelta(days=days)).isoformat(), f"{today - timedelta(days=7)}T12:00:00Z"
+    found: list[dict[str, Any]] = []
+    counted = 0
     for type_ in TYPES:
         body = {"name": type_, "url_pattern": "*", "type": type_}
         made = service.call("POST", f"/websites/{website}/heatmaps", body)["data"]
+        whole = service.call("GET", f"/websites/{website}/heatmaps/{made['id']}/data?start_date={since}")
+        counted += sum(whole["groups"].values())
         for name, given in (
             (f"data {type_}, {days} days", {"start_date": since}),
             (f"data {type_}, {days} days, cells of 50", {"start_date": since, "cell": "50"}),
             (f"data {type_}, the last 7 days to the second", {}),
+            (f"data {type_}, since noon 7 days ago", {"start_date": noon}),  # half a day of rows: no period has more
             (f"elements {type_}, {days} days", {"start_date": since}),
         ):
             asked = name.split()[0]
@@ -39,5 +44,8 @@ def heatmaps(service: Service, samples: int, days: int) -> dict[str, Any]:
         "conditions": {"samples": samples, "days": days},
         "seeded_s": round(seeded_s, 1),
         "questions": found,
-        "faults": faults(service),
+        "faults": [
+            *([] if abs(counted - samples) < samples / 100 else [f"of {samples:,} samples heatmaps show {counted:,}"]),
+            *faults(service),
+        ],
     }

@@ -23,6 +23,7 @@ from analytics_app.sessions.state import Rules
 from analytics_app.sessions.store import number_visitors
 from analytics_app.settings import settings
 from analytics_app.stats.sealing_store import unseal
+from analytics_app.stream.store import stand_for_batch
 
 BATCH = 4_000
 MARGIN = 1.05
@@ -90,6 +91,7 @@ async def _store(hits: list[AnyHit]) -> int:
     conf = settings()
     rules = Rules(conf.session_timeout_s * 1000, conf.session_max_s * 1000, conf.bounce_engaged_s)
     async with batch_transaction() as db:
+        await stand_for_batch(db)
         folded = logic.fold({}, hits, lambda _: rules)
         folded.states.clear()  # nobody goes on with these sessions
         await number_visitors(db, folded)

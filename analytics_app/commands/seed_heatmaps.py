@@ -18,6 +18,7 @@ from analytics_app.seeding import store
 from analytics_app.seeding.samples import samples_of
 from analytics_app.sessions.kinds import TermKind
 from analytics_app.sessions.terms import number_terms
+from analytics_app.stream.store import stand_for_batch
 
 BATCH = 400
 
@@ -38,24 +39,24 @@ async def _seed(website_id: int, samples: int, days: int, path: str) -> int:
         if await store.website_name(db, website_id) is None:
             raise OperatingError(f"there is no website {website_id}: `analytics websites list` shows which there are")
         await db.run_sync(lambda connection: make_partitions(connection, start, now))
-    async with batch_transaction() as driver:
-        named = await number_terms(driver, {(website_id, TermKind.PATH): {path}})
-    page = named.of(website_id, TermKind.PATH, path)
-    assert page is not None
     rng = random.Random(f"{website_id}/{path}")  # noqa: S311 - made-up traffic
     lots = sorted(samples_of(rng, website_id, path, start, now, samples), key=lambda lot: lot.at_ms)
     stored = 0
     for first in track(range(0, len(lots), BATCH), description="samples"):
-        stored += await _store(lots[first : first + BATCH], {(website_id, path): page})
+        stored += await _store(website_id, path, lots[first : first + BATCH])
     await _merge()
     async with transaction() as db:
         await store.renew_heatmap_statistics(db)
     return stored
 
 
-async def _store(lots: list[Samples], page_of: dict[tuple[int, str], int]) -> int:
+async def _store(website_id: int, path: str, lots: list[Samples]) -> int:
     async with batch_transaction() as db:
-        await samples_store.write(db, fold(lots, page_of))
+        await stand_for_batch(db)
+        named = await number_terms(db, {(website_id, TermKind.PATH): {path}})
+        page = named.of(website_id, TermKind.PATH, path)
+        assert page is not None
+        await samples_store.write(db, fold(lots, {(website_id, path): page}))
     return sum(len(lot.samples) for lot in lots)
 
 

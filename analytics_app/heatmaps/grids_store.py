@@ -10,7 +10,7 @@ import numpy as np
 from analytics_app.db import AsyncDriver
 from analytics_app.heatmaps import grids
 from analytics_app.heatmaps.grids import Grid
-from analytics_app.heatmaps.logic import DAY_MS, GRID, WIDE, Kind, Split, Viewport
+from analytics_app.heatmaps.logic import GRID, WIDE, Kind, Split, Viewport
 from analytics_app.heatmaps.samples_store import day_of, instant
 
 _OF = "website_id = %(website_id)s AND page = ANY(%(pages)s::int[])"
@@ -19,8 +19,7 @@ _DAYS = "day >= %(first)s AND day < %(last)s"
 _EDGE = "at >= %(since)s AND at < %(until)s"
 _VIEWPORT = "viewport = %(viewport)s"
 
-_CELL = f"(u.y / {GRID}) * {WIDE} + u.x / {GRID}"
-_POINTS = "heatmap_samples, unnest(kinds, xs, ys) AS u (kind, x, y)"
+_OF_KIND = "cardinality(array_positions(kinds, %(kind)s::smallint))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,29 +44,31 @@ class Asked:
         }
 
     @property
-    def edges(self) -> list[dict[str, Any]]:
-        """The parameters of each edge."""
-        return [self.given | {"since": instant(since), "until": instant(until)} for since, until in self.split.edges]
+    def edges(self) -> list[tuple[int, dict[str, Any]]]:
+        """Of each edge, whether it is added or taken away (1, -1), and its parameters."""
+        return [
+            (edge.by, self.given | {"since": instant(edge.since), "until": instant(edge.until)})
+            for edge in self.split.edges
+        ]
 
 
 async def totals(db: AsyncDriver, asked: Asked, kind: Kind) -> dict[Viewport, int]:
     """How many samples of a kind (of scrolling: visits) there are in each group of windows."""
     found = dict.fromkeys(Viewport, 0)
-    query = (
+    at_days = (
         f"SELECT viewport, sum(total) FROM heatmap_bins WHERE {_OF} AND kind = %(kind)s AND {_DAYS} AND {_DEVICE} "
         "GROUP BY viewport"
     )
-    at_edges = {
-        Kind.SCROLL: f"SELECT viewport, count(*) FROM heatmap_reaches WHERE {_OF} AND {_EDGE} AND {_DEVICE} "
+    at_edges = (
+        f"SELECT viewport, count(*) FROM heatmap_reaches WHERE {_OF} AND {_EDGE} AND {_DEVICE} GROUP BY viewport"
+        if kind is Kind.SCROLL
+        else f"SELECT viewport, sum({_OF_KIND}) FROM heatmap_samples WHERE {_OF} AND {_EDGE} AND {_DEVICE} "
         "GROUP BY viewport"
-    }.get(
-        kind,
-        f"SELECT viewport, count(*) FROM {_POINTS} WHERE {_OF} AND {_EDGE} AND {_DEVICE} AND u.kind = %(kind)s "
-        "GROUP BY viewport",
     )
-    for one, given in [(query, asked.given), *((at_edges, edge) for edge in asked.edges)]:
-        async for viewport, count in await db.execute(one, given | {"kind": int(kind)}):
-            found[Viewport(viewport)] += int(count)
+    parts = [(1, at_days, asked.given), *((by, at_edges, edge) for by, edge in asked.edges)]
+    for by, query, given in parts:
+        async for viewport, count in await db.execute(query, given | {"kind": int(kind)}):
+            found[Viewport(viewport)] += by * int(count)
     return found
 
 
@@ -75,7 +76,7 @@ async def read(db: AsyncDriver, asked: Asked, kind: Kind, viewport: Viewport) ->
     """What pages count for in a group of windows: of the kind asked for, and of the page's width and height."""
     kinds = (kind, Kind.WIDTH, Kind.HEIGHT)
     parts: dict[Kind, list[tuple[Any, Any]]] = {one: [] for one in kinds}
-    given = {"kinds": [int(one) for one in kinds], "viewport": int(viewport)}
+    given = {"kind": int(kind), "kinds": [int(one) for one in kinds], "viewport": int(viewport)}
     async with db.cursor(binary=True) as cursor:
         await cursor.execute(
             f"SELECT kind, cells, counts FROM heatmap_bins WHERE {_OF} AND kind = ANY(%(kinds)s::smallint[]) "
@@ -84,45 +85,51 @@ async def read(db: AsyncDriver, asked: Asked, kind: Kind, viewport: Viewport) ->
         )
         for number, cells, counts in await cursor.fetchall():
             parts[Kind(number)].append((cells, counts))
-        for edge in asked.edges:
-            for one, query in _edge_queries(kind).items():
-                await cursor.execute(query, edge | given | {"kind": int(one)})
-                rows = np.array(await cursor.fetchall(), grids.STORED).reshape(-1, 2)
-                parts[one].append((rows[:, 0].tobytes(), rows[:, 1].tobytes()))
+        for by, edge in asked.edges:
+            await cursor.execute(_edge_query(kind), edge | given)
+            rows = np.array(await cursor.fetchall(), grids.STORED).reshape(-1, 3)
+            for one in kinds:
+                of_kind = rows[rows[:, 0] == one]
+                parts[one].append((of_kind[:, 1].tobytes(), (by * of_kind[:, 2]).tobytes()))
     return await asyncio.to_thread(lambda: {one: grids.unite(found) for one, found in parts.items()})
 
 
-def _edge_queries(kind: Kind) -> dict[Kind, str]:
-    """By kind, how rows of an edge are counted by cell."""
+def _edge_query(kind: Kind) -> str:
+    """How rows of an edge are counted by cell, of the kind and of both sizes of the page: kind, cell, count."""
     where = f"{_OF} AND {_VIEWPORT} AND {_EDGE} AND {_DEVICE}"
-    sizes = {
-        one: f"SELECT size, count(*)::int FROM (SELECT {column} AS size FROM heatmap_samples WHERE {where} "
-        f"UNION ALL SELECT {column} FROM heatmap_reaches WHERE {where}) AS rows GROUP BY size"
-        for one, column in ((Kind.WIDTH, "page_width"), (Kind.HEIGHT, "page_height"))
-    }
-    if kind is Kind.SCROLL:
-        return {kind: f"SELECT y / {GRID}, count(*)::int FROM heatmap_reaches WHERE {where} GROUP BY 1"} | sizes
-    points = f"SELECT {_CELL}, count(*)::int FROM {_POINTS} WHERE {where} AND u.kind = %(kind)s GROUP BY 1"
-    return {kind: points} | sizes
+    size = "CASE GROUPING(page_width) WHEN 0 THEN page_width ELSE page_height END"
+    sizes = (
+        f"SELECT CASE GROUPING(page_width) WHEN 0 THEN {Kind.WIDTH:d} ELSE {Kind.HEIGHT:d} END, {size}, count(*)::int "
+        f"FROM (SELECT page_width, page_height FROM heatmap_samples WHERE {where} "
+        f"UNION ALL SELECT page_width, page_height FROM heatmap_reaches WHERE {where}) AS rows "
+        "GROUP BY GROUPING SETS (page_width, page_height)"
+    )
+    cells = (
+        f"SELECT {kind:d}, y / {GRID}, count(*)::int FROM heatmap_reaches WHERE {where} GROUP BY 2"
+        if kind is Kind.SCROLL
+        else f"SELECT {kind:d}, (y / {GRID}) * {WIDE} + x / {GRID}, count(*)::int FROM "
+        f"(SELECT unnest(kinds) AS kind, unnest(xs) AS x, unnest(ys) AS y FROM heatmap_samples WHERE {where}) AS p "
+        "WHERE kind = %(kind)s GROUP BY 2"
+    )
+    return f"{cells} UNION ALL {sizes}"
 
 
 async def elements(db: AsyncDriver, asked: Asked, kind: Kind, viewport: Viewport, most: int) -> list[tuple[str, int]]:
-    """The elements that most samples of a kind met, by their selectors, and how many each did."""
-    first, last = asked.split.days
-    spans = [*asked.split.edges, (first * DAY_MS, last * DAY_MS)]
+    """The elements that most samples of a kind met, by their selectors, and how many each did; scrolling meets none."""
+    if kind is Kind.SCROLL:
+        return []
+    since, until = asked.split.stretch
     rows = await db.execute(
-        "SELECT u.selector, count(*) "
-        "FROM unnest(%(since)s::timestamptz[], %(until)s::timestamptz[]) AS s (since, until) "
-        "JOIN heatmap_samples ON at >= s.since AND at < s.until, unnest(kinds, selectors) AS u (kind, selector) "
-        f"WHERE {_OF} AND {_VIEWPORT} AND {_DEVICE} AND u.kind = %(kind)s AND u.selector <> '' "
-        "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %(most)s",
+        "SELECT selector, count(*) FROM (SELECT unnest(kinds) AS kind, unnest(selectors) AS selector "
+        f"FROM heatmap_samples WHERE {_OF} AND {_VIEWPORT} AND {_EDGE} AND {_DEVICE}) AS p "
+        "WHERE kind = %(kind)s AND selector <> '' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %(most)s",
         asked.given
         | {
             "kind": int(kind),
             "viewport": int(viewport),
             "most": most,
-            "since": [instant(since) for since, _ in spans],
-            "until": [instant(until) for _, until in spans],
+            "since": instant(since),
+            "until": instant(until),
         },
     )
     return [(selector, count) async for selector, count in rows]

@@ -234,22 +234,43 @@ def negated(bins: Bins) -> dict[Key, dict[int, int]]:
     return {key: {cell: -count for cell, count in cells.items()} for key, cells in bins.items()}
 
 
-class Split(NamedTuple):
-    """A stretch of time as whole days (numbers since 1970, half-open), and what is left before and after, in ms."""
+class Edge(NamedTuple):
+    """A stretch of time in ms, half-open, of which rows are counted: to be added (`by` 1) or taken away (-1)."""
 
+    since: int
+    until: int
+    by: int
+
+
+class Split(NamedTuple):
+    """A stretch of time as whole days (numbers since 1970, half-open), and what these lack or have too much."""
+
+    stretch: tuple[int, int]
     days: tuple[int, int]
-    edges: Sequence[tuple[int, int]]
+    edges: Sequence[Edge]
 
 
 def split_days(start_ms: int, end_ms: int, now_ms: int) -> Split:
-    """Whole UTC days of a stretch, which are read from bins, and its edges, which are read from rows.
+    """Whole UTC days of a stretch, which are read from bins, and its edges, of which rows are counted.
 
-    What ends now or later takes in the whole of its last day: nothing of it lies ahead.
+    Each end goes to the nearer midnight, so that no more than half a day of rows is counted for it. What ends now or
+    later takes in the whole of its last day: nothing of it lies ahead.
     """
     if end_ms >= now_ms:
         end_ms = max(end_ms, (now_ms // DAY_MS + 1) * DAY_MS)
-    first, last = -(-start_ms // DAY_MS), end_ms // DAY_MS
-    if first >= last:
-        return Split((0, 0), [(start_ms, end_ms)] if start_ms < end_ms else [])
-    edges = [(start_ms, first * DAY_MS), (last * DAY_MS, end_ms)]
-    return Split((first, last), [(since, until) for since, until in edges if since < until])
+    stretch = (start_ms, end_ms)
+    first, last = _nearest(start_ms), _nearest(end_ms)
+    if first >= last and start_ms // DAY_MS == end_ms // DAY_MS:  # a part of half a day
+        return Split(stretch, (0, 0), [Edge(start_ms, end_ms, 1)] if start_ms < end_ms else [])
+    edges = (_between(start_ms, first * DAY_MS), _between(last * DAY_MS, end_ms))
+    return Split(stretch, (first, last), [edge for edge in edges if edge.since < edge.until])
+
+
+def _nearest(at_ms: int) -> int:
+    """The day that begins at the midnight nearest to a time."""
+    return (at_ms + DAY_MS // 2) // DAY_MS
+
+
+def _between(since: int, until: int) -> Edge:
+    """What has to be added to come from `until` back to `since`: where that lies ahead, what has to be taken away."""
+    return Edge(since, until, 1) if since <= until else Edge(until, since, -1)

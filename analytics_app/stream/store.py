@@ -52,6 +52,15 @@ async def lock_position(db: AsyncDriver, topic: str, partition: int) -> int:
     return int(row[0])
 
 
+async def stand_for_batch(db: AsyncDriver) -> None:
+    """Be a batch under way, until the transaction ends, though of no partition.
+
+    Whoever stores rows otherwise than from the log needs it: only while no batch is under way are texts taken away
+    that no row names.
+    """
+    await db.execute("LOCK TABLE stream_positions IN ROW SHARE MODE")
+
+
 async def begin_batch(db: AsyncDriver, topic: str, partition: int, writers: list[str]) -> tuple[int, dict[str, int]]:
     """The next offset to store, locked, and the highest sequence stored of each of `writers`: asked at a stroke."""
     async with db.pipeline():

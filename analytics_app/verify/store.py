@@ -95,6 +95,8 @@ SELECT 'rows' AS place, field, number::text AS stored, 'no such text' AS counted
     SELECT DISTINCT field, number FROM events e, LATERAL (VALUES
         ('path', e.path), ('name', e.name), ('title', e.title)
     ) AS named (field, number) WHERE e.website_id = :website_id
+    UNION
+    SELECT 'page of heatmaps', page FROM heatmap_pages WHERE website_id = :website_id
 ) AS used WHERE number IS NOT NULL
     AND NOT EXISTS (SELECT FROM terms t WHERE t.id = number AND t.website_id = :website_id)
 ORDER BY field, number LIMIT :most

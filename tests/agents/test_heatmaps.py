@@ -1,7 +1,9 @@
 """From samples to counts: whatever comes twice, out of order, or is taken out again, the counts are a recount's."""
 
+import asyncio
 import random
 import secrets
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import Mock
@@ -10,6 +12,7 @@ import pytest
 
 from agents import heatmaps as agent
 from agents import sink as sinks
+from analytics_app.commands import seed_heatmaps
 from analytics_app.db import batch_transaction, snapshot
 from analytics_app.gdpr.logic import Subject
 from analytics_app.heatmaps import removing_store, samples_store, subject_store
@@ -17,9 +20,11 @@ from analytics_app.heatmaps.grids import Grid, points_of
 from analytics_app.heatmaps.grids_store import Asked, elements, read, totals
 from analytics_app.heatmaps.logic import Kind, Viewport, split_days
 from analytics_app.heatmaps.store import pages_of
+from analytics_app.jobs import erasures
 from analytics_app.jobs import heatmaps as job
 from analytics_app.records import SAMPLES
 from analytics_app.verify.heatmaps_store import differences
+from analytics_app.verify.store import recount
 from tests.agents.conftest import _website_ids
 from tests.factories import DAY, HOUR, MINUTE, at_ms, make_record, make_sample, make_samples, make_website
 
@@ -162,6 +167,28 @@ async def test_a_period_is_exact_to_the_minute(pages, lot):
     assert scrolled.cells.tolist() == [10, 60], "of one session on one day the deepest, from when it began"
 
 
+async def test_any_period_counts_what_a_recount_of_its_samples_does(pages, lot):
+    chance = random.Random(41)
+    sampled = []
+    for number in range(120):
+        at, kind = chance.randrange(-3 * DAY, 12 * HOUR) // MINUTE * MINUTE, chance.choice([1, 2, 3])
+        x, y, width = chance.randrange(5) * 10, chance.randrange(5) * 10, chance.choice([1200, 1300])
+        device = chance.choice(["desktop", "tablet"])
+        sample = make_sample(kind, 0 if kind == 3 else x, y, at, page_width=width)
+        # A session each: what a visit scrolls is told by its deepest sample.
+        sampled.append((at, kind, x, y, width, device))
+        await pages.store(lot(sample, device_type=device, session_key=f"{number:032x}"))
+    for _ in range(60):
+        since, until = sorted(chance.randrange(-80 * HOUR, 15 * HOUR) // MINUTE * MINUTE for _ in range(2))
+        kind, device = chance.choice([Kind.CLICK, Kind.MOVE, Kind.SCROLL]), chance.choice([None, "desktop"])
+        seen = [one for one in sampled if since <= one[0] < until and device in (None, one[5])]
+        wanted = Counter((y, 0) if of == Kind.SCROLL else (x, y) for _, of, x, y, *_ in seen if of == kind)
+        found = await pages.points(kind, since=at_ms(since), until=at_ms(until), device=device)
+        assert found == wanted
+        assert dict(zip(*(x.tolist() for x in pages.sizes[Kind.WIDTH]), strict=True)) == Counter(x[4] for x in seen)
+    assert await pages.differences() == []
+
+
 async def test_elements_are_told_by_how_many_met_them(pages, lot):
     await pages.store(
         lot(*(make_sample(1, 5, 5, selector=s) for s in ("#buy", "#buy", "a.more", ""))),
@@ -270,3 +297,27 @@ async def test_a_visitor_is_shown_made_nobody_and_a_page_of_theirs_alone_forgott
     assert await pages.points(Kind.CLICK) == {(0, 0): 1}
     assert await pages.parts() == 3
     assert await pages.differences() == []
+
+
+async def test_seeded_samples_keep_the_text_of_their_page_whenever_unnamed_texts_are_removed(pages, lot, monkeypatch):
+    seeded, removals = lot(make_sample(1, 10, 10), path="/seeded"), []
+    write = samples_store.write
+
+    async def removed_meanwhile(db, folded):
+        removals.append(asyncio.create_task(erasures.remove_unnamed(pages.website_id)))
+        await asyncio.sleep(0.5)  # the text is numbered, and no row names it yet
+        return await write(db, folded)
+
+    monkeypatch.setattr(samples_store, "write", removed_meanwhile)
+    assert await seed_heatmaps._store(pages.website_id, "/seeded", [seeded]) == 1
+    assert await asyncio.gather(*removals) == [0]
+    assert await pages.points(Kind.CLICK, pattern="/seeded") == {(10, 10): 1}
+
+
+async def test_a_recount_sees_a_page_without_its_text(pages, lot):
+    await pages.store(lot(make_sample(1, 10, 10)))
+    async with batch_transaction() as db:
+        await db.execute("DELETE FROM terms WHERE website_id = %s", (pages.website_id,))
+    async with snapshot() as db:
+        found = await recount(db, bounce_engaged_s=10, website_ids=[pages.website_id])
+    assert [(one.check, one.field, one.counted) for one in found] == [("terms", "page of heatmaps", "no such text")]

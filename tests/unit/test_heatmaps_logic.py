@@ -1,6 +1,5 @@
 """Which pages a heatmap is of, and what samples count for."""
 
-import itertools
 import re
 from collections import Counter
 
@@ -224,18 +223,26 @@ def test_a_quantile_has_its_part_at_or_below_it(counts, part):
 
 
 @given(st.integers(0, 10 * DAY_MS), st.integers(0, 10 * DAY_MS), st.integers(0, 10 * DAY_MS))
-def test_days_and_edges_are_the_period_and_nothing_twice(start, length, now):
+def test_days_with_their_edges_added_or_taken_away_count_each_moment_of_the_period_once(start, length, now):
     end = start + length
     split = split_days(start, end, now)
-    days = (split.days[0] * DAY_MS, split.days[1] * DAY_MS)
-    spans = sorted([*split.edges, *([days] if days[0] < days[1] else [])])
     until = max(end, (now // DAY_MS + 1) * DAY_MS) if end >= now else end
-    assert all(a < b for a, b in spans)
-    if spans:
-        assert (spans[0][0], spans[-1][1]) == (start, until)
-        assert all(before[1] == after[0] for before, after in itertools.pairwise(spans))
-    else:
-        assert start == until
+    assert split.stretch == (start, until)
+    signed = [(split.days[0] * DAY_MS, split.days[1] * DAY_MS, 1), *split.edges]
+    steps = Counter()
+    for since, to, by in signed:
+        assert since <= to
+        steps[since] += by
+        steps[to] -= by
+    # How often a moment is counted changes where the period begins and ends, and nowhere else.
+    assert {at: by for at, by in steps.items() if by} == ({start: 1, until: -1} if start < until else {})
+
+
+@given(st.integers(0, 10 * DAY_MS), st.integers(0, 10 * DAY_MS))
+def test_rows_of_half_a_day_at_most_are_counted_for_each_end(start, length):
+    edges = split_days(start, start + length, 2**60).edges
+    assert len(edges) <= 2
+    assert all(0 < edge.until - edge.since <= DAY_MS // 2 for edge in edges)
 
 
 # Records.
