@@ -31,6 +31,7 @@ def variant(service: Service, under: Conditions, profiler: Profiler) -> dict[str
             "POST", f"{path}/{experiment}/variants", {"name": name, "is_control": name == "Control", "config": config}
         )
     service.call("POST", f"{path}/{experiment}/start", {})
+    service.call("GET", f"{path}/{experiment}/results")  # loads the statistics, once a process: no part of a variant
     host, keys = f"127.0.0.1:{service.port}", (str(experiment),)
     traffic = {"new": Traffic(host, keys, under.visitors), "known": Traffic(host, keys, COME_AGAIN)}
     found: dict[str, Any] = {}

@@ -61,7 +61,8 @@ class ExperimentVariant(Resource):
         }
         if headers["ETag"] in request.headers.get("If-None-Match", ""):
             return Response(status=304, headers=headers)
-        return Response(body=body, content_type="application/json", headers=headers)
+        headers["Content-Type"] = "application/json"
+        return Response(body=body, headers=headers)
 
 
 @blueprint.route("/experiment/exposure", name="exposure")
@@ -90,10 +91,7 @@ class ExperimentExposure(Tracking):
         reason = intake.left_out(request, website, visitor)
         if reason is not None:
             return acknowledged(reason.value if reason.told else None)
-        exposure = exposure_of(experiment, variant.id, visitor)
-        if not EXPOSURES.is_told(exposure):
-            await LIMITS.take(website.id)
-        await EXPOSURES.tell(exposure)
+        await told_once(experiment, variant.id, visitor)
         return acknowledged(None)
 
 
@@ -118,13 +116,10 @@ async def shown(request: Request, experiment: Experiment, visitor_id: str, force
     assignment = assign(experiment, visitor) if wanted is None else Assignment(wanted, in_experiment=True)
     if not assignment.in_experiment or assignment.variant is None:
         return outside
-    exposure = exposure_of(experiment, assignment.variant.id, visitor)
     try:
         if intake.left_out(request, website, visitor) is not None:
             return outside
-        if not EXPOSURES.is_told(exposure):
-            await LIMITS.take(website.id)
-            await EXPOSURES.tell(exposure)
+        await told_once(experiment, assignment.variant.id, visitor)
     except AnalyticsError:  # too many at once, or Kafka is away: who cannot be counted must not be shown a variant
         return outside
     return assignment
@@ -135,14 +130,22 @@ def counts(website: Website) -> bool:
     return website.is_enabled and website.tracking_enabled
 
 
-def exposure_of(experiment: Experiment, variant_id: int, visitor: str) -> Exposure:
-    """The fact that the visitor is shown the variant now."""
-    return Exposure(
-        experiment_id=experiment.id,
-        variant_id=variant_id,
-        website_id=experiment.website_id,
-        visitor=visitor,
-        at_ms=clock.now_ms(),
+async def told_once(experiment: Experiment, variant_id: int, visitor: str) -> None:
+    """Tell that the visitor is shown the variant now, unless that was told; returns once Kafka has it.
+
+    Raises `RateLimited`, and `Unavailable` as `Exposures.tell` does.
+    """
+    if EXPOSURES.is_told(experiment.id, variant_id, visitor):
+        return
+    await LIMITS.take(experiment.website_id)
+    await EXPOSURES.tell(
+        Exposure(
+            experiment_id=experiment.id,
+            variant_id=variant_id,
+            website_id=experiment.website_id,
+            visitor=visitor,
+            at_ms=clock.now_ms(),
+        )
     )
 
 

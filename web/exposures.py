@@ -46,29 +46,23 @@ class Exposures:
         self.recently = Recently()
         self._tried_at = -TRIED_EVERY_S
 
-    def is_told(self, exposure: Exposure) -> bool:
-        """Whether Kafka has it already, as far as this process remembers."""
-        return _key(exposure) in self.recently
+    def is_told(self, experiment_id: int, variant_id: int, visitor: str) -> bool:
+        """Whether Kafka has it already, as far as this process remembers, that the visitor was shown the variant."""
+        return (experiment_id, variant_id, visitor) in self.recently
 
     async def tell(self, exposure: Exposure) -> None:
-        """Tell it, unless that was done; returns once Kafka has it.
+        """Tell it; returns once Kafka has it.
 
         Raises `Unavailable` where Kafka does not confirm it in time: at once while Kafka is known to be away, but for
         one try a second.
         """
-        if self.is_told(exposure):
-            return
         if not EDGE.is_connected():
             now = clock.monotonic()
             if now - self._tried_at < TRIED_EVERY_S:
                 raise Unavailable("Kafka is away")
             self._tried_at = now
         await EDGE.put(exposure.visitor, encode(exposure))
-        self.recently.add(_key(exposure))
-
-
-def _key(exposure: Exposure) -> Key:
-    return exposure.experiment_id, exposure.variant_id, exposure.visitor
+        self.recently.add((exposure.experiment_id, exposure.variant_id, exposure.visitor))
 
 
 EXPOSURES = Exposures()

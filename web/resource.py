@@ -169,9 +169,9 @@ class Resource(faust.web.View):
         Raises `Invalid` with every fault.
         """
         lists, given = list_fields(model), request.query
-        values: dict[str, Any] = {
-            name: given.getall(name) if name in lists else given.getall(name)[-1] for name in given
-        }
+        values: dict[str, Any] = dict(given)
+        if lists or len(values) < len(given):
+            values = {name: given.getall(name) if name in lists else given.getall(name)[-1] for name in given}
         return validated(model, values)
 
     def caller(self, request: Request) -> Token:

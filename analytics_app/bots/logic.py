@@ -5,9 +5,9 @@ whatever else, and so does behaviour; the sender's past only adds to what is odd
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 DECLARED = 60
@@ -57,7 +57,7 @@ class Signals(NamedTuple):
     """Whether the address is one its operator publishes for that name; None where nobody publishes any."""
     search_engine: bool = False
     webdriver: bool = False
-    oddities: Sequence[Reason] = ()
+    oddities: tuple[Reason, ...] = ()
     condemned: Reason | None = None
     """What a verdict about the sender's behaviour says, while it holds."""
     last_condemned_ms: int | None = None
@@ -87,6 +87,7 @@ def reputation_points(ago_ms: int) -> int:
     return round(REPUTATION * math.exp2(-max(0, ago_ms) / REPUTATION_HALVES_MS))
 
 
+@lru_cache(maxsize=4096)
 def judge(signals: Signals, thresholds: Thresholds) -> Verdict:
     """The verdict that the signals come to."""
     found = list(signals.oddities)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
@@ -44,7 +45,7 @@ class Variant:
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Experiment:
     """An experiment as every process knows it; its variants are in the order of their ids."""
 
@@ -55,11 +56,16 @@ class Experiment:
     """Percent of the visitors that take part."""
     variants: tuple[Variant, ...] = ()
 
-    @property
+    @cached_property
     def control(self) -> Variant | None:
         """What everybody sees who does not take part; the first variant where none is marked, None without variants."""
         marked = (variant for variant in self.variants if variant.is_control)
         return next(marked, self.variants[0] if self.variants else None)
+
+    @cached_property
+    def weight(self) -> int:
+        """All variants' weights together."""
+        return sum(variant.weight for variant in self.variants)
 
     def variant(self, variant_id: int | None) -> Variant | None:
         """The variant of that id; None where it has none."""
@@ -84,9 +90,10 @@ def assign(experiment: Experiment, visitor: str) -> Assignment:
     control = experiment.control
     if control is None or experiment.status is not Status.RUNNING:
         return Assignment(control, in_experiment=False)
-    if share_of(experiment.id, visitor, b"traffic", WHOLE_TRAFFIC) >= experiment.traffic:
+    everybody = experiment.traffic >= WHOLE_TRAFFIC
+    if not everybody and share_of(experiment.id, visitor, b"traffic", WHOLE_TRAFFIC) >= experiment.traffic:
         return Assignment(control, in_experiment=False)
-    place = share_of(experiment.id, visitor, b"variant", sum(variant.weight for variant in experiment.variants))
+    place = share_of(experiment.id, visitor, b"variant", experiment.weight)
     for variant in experiment.variants:
         place -= variant.weight
         if place < 0:

@@ -178,7 +178,7 @@ def test_the_blacklist_keeps_out_whom_nothing_speaks_against():
 
 
 @given(
-    st.lists(st.builds(Reason, st.text(max_size=3), st.integers(1, 60)), max_size=6),
+    st.lists(st.builds(Reason, st.text(max_size=3), st.integers(1, 60)), max_size=6).map(tuple),
     st.booleans(),
     st.booleans(),
     st.sampled_from([None, True, False]),
