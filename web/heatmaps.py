@@ -8,6 +8,7 @@ from typing import Any
 import faust
 import orjson
 from aiohttp.web import Request, Response
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from analytics_app import clock
 from analytics_app.db import driver_of, snapshot, transaction
@@ -28,6 +29,7 @@ from analytics_app.heatmaps.schemas import (
 )
 from analytics_app.shapes import PageQuery, encode_cursor, id_after
 from analytics_app.stats.periods import Period
+from analytics_app.websites.logic import Website
 from web.resource import One, Page, Resource, operation
 
 blueprint = faust.web.Blueprint("heatmaps")
@@ -45,9 +47,13 @@ class HeatmapResource(Resource):
 
     async def heatmap(self, request: Request, website_id: str, heatmap_id: str) -> Any:
         """The website's heatmap of that id. Raises `NotFound`."""
-        website, wanted = await self.website(request, website_id), self.id(heatmap_id)
+        website = await self.website(request, website_id)
         async with transaction() as db:
-            row = await store.heatmap_of(db, website.id, wanted)
+            return await self.found(db, website, heatmap_id)
+
+    async def found(self, db: AsyncConnection, website: Website, heatmap_id: str) -> Any:
+        """The same in a transaction."""
+        row = await store.heatmap_of(db, website.id, self.id(heatmap_id))
         if row is None:
             raise NotFound
         return row
@@ -166,8 +172,9 @@ class HeatmapData(HeatmapResource):
 
         Compressed for whoever takes gzip: 50,000 cells are 1.4 MB, and a sixth of that so.
         """
-        heatmap, query = await self.heatmap(request, website_id, heatmap_id), self.query(request, DataQuery)
+        website = await self.website(request, website_id)
         async with snapshot() as db:
+            heatmap, query = await self.found(db, website, heatmap_id), self.query(request, DataQuery)
             area = await area_of(db, heatmap, query)
             found = await grids_store.read(await driver_of(db), area.asked, area.kind, area.viewport)
         grid = found[area.kind]
@@ -212,8 +219,9 @@ class HeatmapElements(HeatmapResource):
     @operation(query=ElementsQuery, answer=ElementsOut)
     async def get(self, request: Request, website_id: str, heatmap_id: str) -> Response:
         """The elements that most samples met, by their selectors. None for `scroll`."""
-        heatmap, query = await self.heatmap(request, website_id, heatmap_id), self.query(request, ElementsQuery)
+        website = await self.website(request, website_id)
         async with snapshot() as db:
+            heatmap, query = await self.found(db, website, heatmap_id), self.query(request, ElementsQuery)
             area = await area_of(db, heatmap, query)
             found = await grids_store.elements(await driver_of(db), area.asked, area.kind, area.viewport, query.limit)
         elements = [{"selector": selector, "count": count} for selector, count in found]

@@ -9,9 +9,13 @@ import numpy.typing as npt
 from analytics_app.heatmaps.logic import GRID, WIDE, WIDE_BITS
 
 Ints = npt.NDArray[np.int64]
+Part = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+"""Cells and their counts, beside each other."""
 STORED = np.dtype("<i4")
 DENSE = 4_000_000
 """Up to so many cells a grid is summed in full: sorting the cells that are there takes longer."""
+SOME = 4_000
+"""So many points are written at a time: memory that was just used is at hand, new memory is not."""
 FEW = 20_000
 """Up to so many numbers are all written out, to be looked up: sorting those that are there takes longer."""
 
@@ -39,27 +43,36 @@ def packed(grid: Grid) -> tuple[bytes, bytes]:
     return grid.cells.astype(STORED).tobytes(), grid.counts.astype(STORED).tobytes()
 
 
+def received(cells: Any, by: int) -> tuple[bytes, bytes]:
+    """Cells as Postgres' `int4send` writes them, one after the other, each of which counts `by`, as a stored part."""
+    sent = np.frombuffer(cells, ">i4")
+    return sent.astype(STORED).tobytes(), np.full(len(sent), by, STORED).tobytes()
+
+
 def unite(parts: Iterable[tuple[Any, Any]]) -> Grid:
     """The sum of parts as they are stored: bytes, or memory views of them."""
-    columns = [(np.frombuffer(cells, STORED), np.frombuffer(counts, STORED)) for cells, counts in parts]
-    if not columns:
-        return Grid(np.empty(0, np.int64), np.empty(0, np.int64))
-    return summed(np.concatenate([cells for cells, _ in columns]), np.concatenate([counts for _, counts in columns]))
+    return summed([(np.frombuffer(cells, STORED), np.frombuffer(counts, STORED)) for cells, counts in parts])
 
 
-def summed(cells: npt.NDArray[Any], counts: npt.NDArray[Any]) -> Grid:
-    """Equal cells put together; what comes to nothing is left out."""
-    if not len(cells):
+def summed(parts: Iterable[Part]) -> Grid:
+    """Equal cells of all parts put together; what comes to nothing is left out."""
+    filled = [(cells, counts) for cells, counts in parts if len(cells)]
+    if not filled:
         return Grid(np.empty(0, np.int64), np.empty(0, np.int64))
-    rows, columns = _split(cells)
-    width = int(columns.max()) + 1  # a page is far narrower than a row of cells may be
-    if width * (int(rows.max()) + 1) < DENSE:
-        places = (rows * width + columns).astype(np.int64)  # of shorter integers it takes three times as long
-        sums = np.bincount(places, counts).astype(np.int64)  # in doubles: exact to 2^53
+    # A page is far narrower than a row of cells may be.
+    width = max(int((cells & (WIDE - 1)).max()) for cells, _ in filled) + 1
+    height = max(int(cells.max()) for cells, _ in filled) // WIDE + 1
+    if width * height < DENSE:
+        sums = np.zeros(width * height, np.int64)
+        # One after the other: new memory for all of them at once takes longer than the sums.
+        for cells, counts in filled:
+            rows, columns = _split(cells)
+            np.add.at(sums, rows * width + columns, counts.astype(np.int64))
         found = np.flatnonzero(sums)
         return Grid(found // width * WIDE + found % width, sums[found])
-    known, places = np.unique(cells, return_inverse=True)
-    sums = np.bincount(places, counts, len(known)).astype(np.int64)
+    known, places = np.unique(np.concatenate([cells for cells, _ in filled]), return_inverse=True)
+    sums = np.zeros(len(known), np.int64)
+    np.add.at(sums, places, np.concatenate([counts for _, counts in filled]).astype(np.int64))
     kept = sums != 0
     return Grid(known[kept].astype(np.int64), sums[kept])
 
@@ -70,7 +83,7 @@ def coarser(grid: Grid, cell_px: int) -> Grid:
     if factor == 1:
         return grid
     rows, columns = _split(grid.cells)
-    return summed(rows // factor * WIDE + columns // factor, grid.counts)
+    return summed([(rows // factor * WIDE + columns // factor, grid.counts)])
 
 
 def points_of(grid: Grid, cell_px: int) -> list[dict[str, int]]:
@@ -81,19 +94,24 @@ def points_of(grid: Grid, cell_px: int) -> list[dict[str, int]]:
 
 
 def points_json(grid: Grid, cell_px: int) -> bytes:
-    """The same as JSON, in a tenth of the time: there may be 100,000 of them."""
+    """The same as JSON, in a twentieth of the time: there may be 100,000 of them."""
     if not len(grid.cells):
         return b"[]"
-    rows, columns = _split(grid.cells)
-    written = (
-        _written(columns, cell_px, b'{"x":%*d'),
-        _written(rows, cell_px, b',"y":%*d'),
-        _written(grid.counts, 1, b',"count":%*d},'),
+    rows, columns = _split(grid.cells.astype(STORED))  # half as wide
+    texts = (
+        _texts(columns, cell_px, b'{"x":%*d'),
+        _texts(rows, cell_px, b',"y":%*d'),
+        _texts(grid.counts, 1, b',"count":%*d},'),
     )
-    points = np.empty(len(rows), [(str(place), texts.dtype) for place, texts in enumerate(written)])
-    for place, texts in enumerate(written):
-        points[str(place)] = texts
-    return b"[%b]" % points.tobytes().translate(None, b" ")[:-1]
+    points = np.empty(SOME, [(str(place), known.dtype) for place, (known, _) in enumerate(texts)])
+    written = []
+    for first in range(0, len(rows), SOME):
+        some = points[: len(rows) - first]
+        for place, (known, places) in enumerate(texts):
+            some[str(place)] = known[places[first : first + SOME]]
+        written.append(some.tobytes().translate(None, b" "))
+    written[-1] = written[-1][:-1]
+    return b"".join([b"[", *written, b"]"])
 
 
 def _split(cells: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
@@ -101,13 +119,12 @@ def _split(cells: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]
     return cells >> WIDE_BITS, cells & (WIDE - 1)
 
 
-def _written(values: npt.NDArray[Any], step: int, form: bytes) -> npt.NDArray[np.bytes_]:
-    """`step` times each value in its text, with blanks before it: all are equally long."""
+def _texts(values: npt.NDArray[Any], step: int, form: bytes) -> tuple[npt.NDArray[np.bytes_], npt.NDArray[Any]]:
+    """`step` times each value in its text, with blanks before it: all are equally long. And which each value has."""
     most = int(values.max())
     known, places = (np.arange(most + 1), values) if most < FEW else np.unique(values, return_inverse=True)
     width = len(str(most * step))
-    texts: npt.NDArray[np.bytes_] = np.array([form % (width, value) for value in (known * step).tolist()])[places]
-    return texts
+    return np.array([form % (width, value) for value in (known * step).tolist()]), places
 
 
 def reached_of(grid: Grid, cell_px: int) -> list[dict[str, int | float]]:
