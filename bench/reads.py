@@ -132,4 +132,6 @@ def ask_often(service: Service, path: str, times: int = ASKED) -> Latencies:
 def faults(service: Service) -> list[str]:
     """What a recount finds wrong."""
     answer = service.command("verify")
-    return [] if answer.returncode == 0 else [line for line in answer.stdout.splitlines() if line][:20]
+    if answer.returncode == 0:
+        return []
+    return [line for line in answer.stdout.splitlines() if line][:20] or [f"verify ended with {answer.returncode}"]
