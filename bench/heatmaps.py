@@ -35,7 +35,8 @@ def heatmaps(service: Service, samples: int, days: int) -> dict[str, Any]:
             (f"data {type_}, {days} days", {"start_date": since}),
             (f"data {type_}, {days} days, cells of 50", {"start_date": since, "cell": "50"}),
             (f"data {type_}, the last 7 days to the second", {}),
-            (f"data {type_}, since noon 7 days ago", {"start_date": noon}),  # half a day of rows: no period has more
+            # Half a day of rows: up to now no period has more.
+            (f"data {type_}, since noon 7 days ago", {"start_date": noon}),
             (f"elements {type_}, {days} days", {"start_date": since}),
         ):
             asked = name.split()[0]
