@@ -6,7 +6,7 @@ import ctypes
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 KEPT_BYTES = 64 * 1024 * 1024
 LARGEST_BYTES = 32 * 1024 * 1024
-"""The most that glibc takes for `M_MMAP_THRESHOLD`."""
+"""The most that mallopt(3) names for `M_MMAP_THRESHOLD`."""
 
 
 def keep_freed() -> bool:

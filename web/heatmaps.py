@@ -52,7 +52,7 @@ class HeatmapResource(Resource):
             return await self.found(db, website, heatmap_id)
 
     async def found(self, db: AsyncConnection, website: Website, heatmap_id: str) -> Any:
-        """The same in a transaction."""
+        """The website's heatmap of that id, as `db` sees it. Raises `NotFound`."""
         row = await store.heatmap_of(db, website.id, self.id(heatmap_id))
         if row is None:
             raise NotFound

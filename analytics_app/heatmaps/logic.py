@@ -253,15 +253,15 @@ class Split(NamedTuple):
 def split_days(start_ms: int, end_ms: int, now_ms: int) -> Split:
     """Whole UTC days of a stretch, which are read from bins, and its edges, of which rows are counted.
 
-    Each end goes to the nearer midnight, so that no more than half a day of rows is counted for it. What ends now or
-    later takes in the whole of its last day: nothing of it lies ahead.
+    Each end goes to the nearer midnight, so that no more than half a day of rows is counted for it; up to half a day
+    within one is counted by itself. What ends now or later takes in the whole of its last day: nothing lies ahead.
     """
     if end_ms >= now_ms:
         end_ms = max(end_ms, (now_ms // DAY_MS + 1) * DAY_MS)
     stretch = (start_ms, end_ms)
-    first, last = _nearest(start_ms), _nearest(end_ms)
-    if first >= last and start_ms // DAY_MS == end_ms // DAY_MS:  # a part of half a day
+    if start_ms // DAY_MS == end_ms // DAY_MS and end_ms - start_ms <= DAY_MS // 2:
         return Split(stretch, (0, 0), [Edge(start_ms, end_ms, 1)] if start_ms < end_ms else [])
+    first, last = _nearest(start_ms), _nearest(end_ms)
     edges = (_between(start_ms, first * DAY_MS), _between(last * DAY_MS, end_ms))
     return Split(stretch, (first, last), [edge for edge in edges if edge.since < edge.until])
 

@@ -243,6 +243,12 @@ def test_rows_of_half_a_day_at_most_are_counted_for_each_end(start, length):
     edges = split_days(start, start + length, 2**60).edges
     assert len(edges) <= 2
     assert all(0 < edge.until - edge.since <= DAY_MS // 2 for edge in edges)
+    assert sum(edge.until - edge.since for edge in edges) <= length, "never more than the period itself has"
+
+
+def test_two_hours_around_noon_are_counted_by_themselves():
+    noon = 3 * DAY_MS + DAY_MS // 2
+    assert split_days(noon - 3_600_000, noon + 3_600_000, 2**60).edges == [(noon - 3_600_000, noon + 3_600_000, 1)]
 
 
 # Records.
