@@ -16,7 +16,7 @@ from faust.web.drivers.aiohttp import Web as AiohttpWeb
 from mode import ServiceT
 from yarl import URL
 
-from analytics_app import memory, preflight
+from analytics_app import preflight
 from analytics_app.definitions import DEFINITIONS
 from analytics_app.embedded.endpoints import resolve
 from analytics_app.jobs import backfilling
@@ -99,8 +99,6 @@ class App(faust.App):
             log.critical("this process cannot start", why=str(error))
             os._exit(1)
         await super().on_start()
-        if settings().role != "worker":  # a worker's memory is for sessions, and it makes no answers
-            memory.keep_freed()
         # What is loaded by now stays: the collector need not look through it again and again.
         gc.collect()
         gc.freeze()
