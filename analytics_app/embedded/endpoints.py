@@ -5,6 +5,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from analytics_app.embedded import ports
 from analytics_app.embedded.errors import NotStarted
 from analytics_app.embedded.layout import Layout, write_private
 
@@ -68,4 +69,21 @@ _noting = threading.Lock()
 def note(layout: Layout, **values: object) -> None:
     """Keep `values` beside what is noted already. Only the holder of the folder's lock writes."""
     with _noting:  # Kafka and Postgres are prepared side by side
-        write_private(layout.endpoints_file, json.dumps(read(layout) | values, indent=1) + "\n")
+        _write(layout, read(layout) | values)
+
+
+def port_for(layout: Layout, key: str) -> int:
+    """A port on loopback for what is noted under `key`: as before where it is free, never another's of this folder.
+
+    Chosen and noted in one, as those who choose side by side bind theirs only later. Raises OSError where none is free.
+    """
+    with _noting:
+        noted = read(layout)
+        others = frozenset(taken for name, taken in noted.items() if name.endswith("port") and name != key)
+        port = ports.kept_or_new(noted.get(key), others=others)
+        _write(layout, noted | {key: port})
+        return port
+
+
+def _write(layout: Layout, noted: dict[str, object]) -> None:
+    write_private(layout.endpoints_file, json.dumps(noted, indent=1) + "\n")

@@ -87,15 +87,9 @@ class Kafka:
 
         Raises StartFailed where Java or the format does not work.
         """
-        noted = endpoints.read(self.layout)
-        self.port = ports.kept_or_new(noted.get("kafka_port"))
-        controller = ports.kept_or_new(noted.get("kafka_controller_port"), others=frozenset({self.port}))
-        endpoints.note(
-            self.layout,
-            kafka_bootstrap=f"127.0.0.1:{self.port}",
-            kafka_port=self.port,
-            kafka_controller_port=controller,
-        )
+        self.port = endpoints.port_for(self.layout, "kafka_port")
+        controller = endpoints.port_for(self.layout, "kafka_controller_port")
+        endpoints.note(self.layout, kafka_bootstrap=f"127.0.0.1:{self.port}")
         data = self.layout.kafka / "data"
         places = {
             "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}",

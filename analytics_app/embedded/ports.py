@@ -3,6 +3,7 @@
 import errno
 import random
 import socket
+from collections.abc import Collection
 
 # Below what Linux (32768), macOS and the BSDs (49152) hand out to outgoing connections: a port kept over a restart is
 # not taken in between by somebody's connection.
@@ -36,7 +37,7 @@ def answers(host: str, port: int, within_s: float = 0.5) -> bool:
         return False
 
 
-def kept_or_new(kept: object, *, others: frozenset[int] = frozenset()) -> int:
+def kept_or_new(kept: object, *, others: Collection[object] = ()) -> int:
     """`kept` where it is a port that is still free on loopback, else a free one that is not among `others`."""
     if isinstance(kept, int) and kept not in others and is_free("127.0.0.1", kept):
         return kept

@@ -75,13 +75,11 @@ class Postgres:
         Raises StartFailed where the cluster cannot be made, or is another version's.
         """
         self._user = _system_user() if os.geteuid() == 0 else None
-        noted = endpoints.read(self.layout)
-        password = str(noted.get("postgres_password") or secrets.token_urlsafe(24))
-        self.port = ports.kept_or_new(noted.get("postgres_port"))
+        password = str(endpoints.read(self.layout).get("postgres_password") or secrets.token_urlsafe(24))
+        self.port = endpoints.port_for(self.layout, "postgres_port")
         endpoints.note(
             self.layout,
             database_url=f"postgresql://{OWNER}:{password}@127.0.0.1:{self.port}/{DATABASE}",
-            postgres_port=self.port,
             postgres_password=password,
         )
         self._open_the_way()

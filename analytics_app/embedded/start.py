@@ -47,7 +47,6 @@ class Start:
         self.console, self.steps = console, steps
         self.supervisor = Supervisor(self.layout, console)
         self._ended = False
-        self._taken: set[int] = set()
 
     async def run(self) -> Prepared:
         """Start everything; returns when the service answers. Raises StartFailed."""
@@ -144,10 +143,7 @@ class Start:
         environment = {"ANALYTICS_ROLE": role, "ANALYTICS_WORKER_NAME": name}
         address = self.address
         if role == "worker":
-            kept = endpoints.read(self.layout)
-            port = ports.kept_or_new(kept.get(f"{name}_port"), others=frozenset(self._taken))
-            self._taken.add(port)
-            endpoints.note(self.layout, **{f"{name}_port": port})
+            port = endpoints.port_for(self.layout, f"{name}_port")
             environment |= {"ANALYTICS_HEALTH_HOST": "127.0.0.1", "ANALYTICS_HEALTH_PORT": str(port)}
             address = f"http://127.0.0.1:{port}"
         program = Program(

@@ -120,7 +120,18 @@ def test_a_free_port_is_kept_and_a_taken_one_is_replaced():
         assert not ports.is_free("127.0.0.1", free)
         assert ports.answers("127.0.0.1", free)
         assert ports.kept_or_new(free) != free
-    assert ports.kept_or_new(free, others=frozenset({free})) != free
+    assert ports.kept_or_new(free, others={free}) != free
+
+
+def test_no_two_servers_of_a_folder_get_the_same_port_though_both_draw_it(tmp_path, monkeypatch):
+    layout = Layout(tmp_path)
+    drawn = ports.kept_or_new(None)
+    next_drawn = ports.kept_or_new(None, others={drawn})
+    monkeypatch.setattr(ports.random, "sample", lambda *_: [drawn, next_drawn])
+    first, second = (endpoints.port_for(layout, key) for key in ("postgres_port", "kafka_port"))
+    assert (first, second) == (drawn, next_drawn)
+    assert endpoints.port_for(layout, "postgres_port") == first
+    assert endpoints.port_for(layout, "kafka_port") == second
 
 
 def test_every_jar_of_the_list_has_a_coordinate_a_length_and_a_checksum():
