@@ -62,6 +62,7 @@ def engine() -> AsyncEngine:
         pool_size=settings().database_pool,
         max_overflow=settings().database_pool + 4,
         pool_pre_ping=True,
+        pool_use_lifo=True,  # few connections do most, so what they prepared is used again
         pool_timeout=5,
         pool_recycle=1800,
         json_serializer=lambda value: orjson.dumps(value).decode(),

@@ -1,5 +1,6 @@
 """The numbers of texts: a bounded cache in front of the table `terms`."""
 
+import asyncio
 import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
@@ -75,6 +76,8 @@ class Numbers:
 NUMBERS = Numbers()
 """What this process knows."""
 
+_asking = asyncio.Lock()
+
 
 async def number_terms(db: AsyncDriver, wanted: Mapping[tuple[int, TermKind], set[str]]) -> Named:
     """The numbers of the texts `wanted`, by website and kind; such as have none get one.
@@ -88,15 +91,18 @@ async def number_terms(db: AsyncDriver, wanted: Mapping[tuple[int, TermKind], se
     for website_id, version in await _versions(db, {website_id for website_id, _ in wanted}):
         NUMBERS.keep_to(website_id, version)
     held = NUMBERS.of_kinds(wanted)
-    # In one order for every process: two never wait for each other.
-    missing: list[Term] = sorted(
-        (website_id, kind, text)
-        for (website_id, kind), texts in wanted.items()
-        for text in texts
-        if text and text not in held[website_id, kind]
-    )
+    if _missing(wanted, held):
+        # One after the other: partitions that are stored side by side mostly miss the same texts.
+        async with _asking:
+            held = await _learn(wanted)
+    return Named(held)
+
+
+async def _learn(wanted: Mapping[tuple[int, TermKind], set[str]]) -> Held:
+    held = NUMBERS.of_kinds(wanted)
+    missing = _missing(wanted, held)
     if not missing:
-        return Named(held)
+        return held
     async with batch_transaction() as own:
         found = await _numbers_in(own, missing)
         new = [term for term in missing if term not in found]
@@ -110,7 +116,17 @@ async def number_terms(db: AsyncDriver, wanted: Mapping[tuple[int, TermKind], se
     NUMBERS.learn(found)
     for (website_id, kind, text), number in found.items():
         held[website_id, kind][text] = number
-    return Named(held)
+    return held
+
+
+def _missing(wanted: Mapping[tuple[int, TermKind], set[str]], held: Held) -> list[Term]:
+    """The texts that have no number in `held`, in one order for every process: two never wait for each other."""
+    return sorted(
+        (website_id, kind, text)
+        for (website_id, kind), texts in wanted.items()
+        for text in texts
+        if text and text not in held[website_id, kind]
+    )
 
 
 async def _versions(db: AsyncDriver, websites: set[int]) -> list[tuple[int, int]]:

@@ -1,7 +1,9 @@
 """The numbers of texts that a process remembers: bounded, and never taken from a batch that asked for them."""
 
+import asyncio
 from contextlib import asynccontextmanager
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,26 +56,51 @@ def test_never_more_are_kept_than_may_be_but_for_those_just_learnt(lessons):
         )
 
 
-async def test_a_batch_keeps_its_numbers_when_others_make_the_process_forget_them(monkeypatch):
-    numbers = Numbers(most=3)
-    monkeypatch.setattr(terms, "NUMBERS", numbers)
-    numbers.learn({(1, PATH, "/held"): 5})
+@pytest.fixture
+def asking(monkeypatch):
+    """A process with numbers of its own, and a database in whose place `found` answers."""
 
     async def no_versions(db, websites):
         return []
-
-    async def found(db, wanted):
-        numbers.learn(some(2, 3))  # another batch, meanwhile
-        return dict.fromkeys(wanted, 6)
 
     @asynccontextmanager
     async def transaction():
         yield None
 
-    monkeypatch.setattr(terms, "_versions", no_versions)
-    monkeypatch.setattr(terms, "_numbers_in", found)
-    monkeypatch.setattr(terms, "batch_transaction", transaction)
+    def asked_by(numbers, found):
+        monkeypatch.setattr(terms, "NUMBERS", numbers)
+        monkeypatch.setattr(terms, "_versions", no_versions)
+        monkeypatch.setattr(terms, "_numbers_in", found)
+        monkeypatch.setattr(terms, "batch_transaction", transaction)
+
+    return asked_by
+
+
+async def test_a_batch_keeps_its_numbers_when_others_make_the_process_forget_them(asking):
+    numbers = Numbers(most=3)
+    numbers.learn({(1, PATH, "/held"): 5})
+
+    async def found(db, wanted):
+        numbers.learn(some(2, 3))  # another batch, meanwhile
+        return dict.fromkeys(wanted, 6)
+
+    asking(numbers, found)
     named = await terms.number_terms(None, {(1, PATH): {"/held", "/new", ""}})
     assert named.of(1, PATH, "/held") == 5
     assert named.of(1, PATH, "/new") == 6
     assert named.of(1, PATH, "") is None
+
+
+async def test_batches_side_by_side_ask_once_for_what_all_of_them_miss(asking):
+    asked = []
+
+    async def found(db, wanted):
+        asked.append([text for _, _, text in wanted])
+        await asyncio.sleep(0)  # the others come meanwhile
+        return dict.fromkeys(wanted, 6)
+
+    asking(Numbers(most=10), found)
+    batches = [{"/all"}, {"/all", "/own"}, {"/all"}]
+    named = await asyncio.gather(*(terms.number_terms(None, {(1, PATH): texts}) for texts in batches))
+    assert asked == [["/all"], ["/own"]]
+    assert [one.of(1, PATH, "/all") for one in named] == [6, 6, 6]
