@@ -215,4 +215,7 @@ def test_a_reader_who_stops_reading_does_not_stop_the_writer_and_is_told_what_wa
     console.drain(5)
     written = terminal.getvalue()
     assert MOST_LINES <= written.count("x\n") <= MOST_LINES + 1
-    assert re.search(r"\((99|100|101) lines left out: nobody was reading\)\nlater\n$", written)
+    # Told in two parts, where the writer's thread took its first line late.
+    left_out = sum(map(int, re.findall(r"\((\d+) lines left out: nobody was reading\)\n", written)))
+    assert 99 <= left_out <= 101
+    assert written.endswith("nobody was reading)\nlater\n")
