@@ -106,7 +106,7 @@ class Settings(BaseSettings):
     acknowledge_within_s: float = Field(
         2.0, gt=0, le=30, description="A hit not acknowledged by Kafka in time is answered 503"
     )
-    batch_records: int = Field(800, ge=1, le=10_000, description="Most records a worker writes in one transaction")
+    batch_records: int = Field(400, ge=1, le=10_000, description="Most records a worker writes in one transaction")
     batch_within_s: float = Field(0.1, gt=0, le=5, description="Longest wait of a worker for a fuller batch")
     terms_cached: int = Field(
         500_000,
