@@ -22,6 +22,7 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
 from typing_extensions import TypeAliasType
@@ -154,9 +155,18 @@ class Body(BaseModel):
 
 
 class Query(BaseModel):
-    """The base of what comes in as a query string. Parameters nobody knows are left alone."""
+    """The base of what comes in as a query string. Parameters nobody knows are left alone.
+
+    One that may be missing (whose default is None) may be empty instead.
+    """
 
     model_config = ConfigDict(extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, said: dict[str, Any]) -> dict[str, Any]:
+        optional = {name for name, field in cls.model_fields.items() if field.default is None}
+        return {name: value for name, value in said.items() if value != "" or name not in optional}
 
 
 class FaultOut(Shape):

@@ -37,6 +37,7 @@ ID = {"type": "integer", "minimum": 1, "maximum": MAX_SAFE_ID}
 NAME = {"type": "string", "minLength": 1}
 
 Document = dict[str, Any]
+EMPTY: Document = {"type": "string", "maxLength": 0}
 Schemas = Mapping[tuple[type[BaseModel], JsonSchemaMode], Document]
 
 
@@ -137,9 +138,9 @@ def _query_parameters(op: Operation) -> list[Document]:
 def _query_parameter(name: str, said: Document, required: bool) -> Document:
     schema = {key: value for key, value in said.items() if key not in ("title", "description", "examples")}
     choices = [choice for choice in schema.get("anyOf", ()) if choice.get("type") != "null"]
-    if "anyOf" in schema and len(choices) == 1:  # a query string knows no null
+    if "anyOf" in schema and len(choices) == 1:  # a query string knows no null: there it is empty
         limits = {key: value for key, value in schema.items() if key != "anyOf"}
-        schema = {**choices[0], **limits}
+        schema = {**_or_empty(choices[0]), **limits}
     if schema.get("default", ...) is None:
         del schema["default"]
     parameter: Document = {"name": name, "in": "query", "required": required, "schema": schema}
@@ -148,6 +149,14 @@ def _query_parameter(name: str, said: Document, required: bool) -> Document:
     if "examples" in said:
         parameter["example"] = said["examples"][0]
     return parameter
+
+
+def _or_empty(schema: Document) -> Document:
+    if "enum" in schema:
+        return {**schema, "enum": [*schema["enum"], ""]}
+    if schema.get("type") == "string" and re.search(schema.get("pattern", ""), ""):
+        return schema
+    return {**(schema if "anyOf" in schema else {}), "anyOf": [*schema.get("anyOf", [schema]), EMPTY]}
 
 
 def _responses(path: str, view: Resource, op: Operation, schemas: Schemas) -> Document:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from analytics_app.bots.rules import MatchType, normal_value
 from analytics_app.bots.sightings import SHORTEST_TEXT
@@ -91,8 +91,8 @@ class RuleOut(Shape):
 class RulesQuery(PageQuery):
     """Which rules to list."""
 
-    rule_type: Annotated[RuleName | None, BeforeValidator(lambda value: value or None)] = None
-    match_type: Annotated[MatchName | None, BeforeValidator(lambda value: value or None)] = None
+    rule_type: RuleName | None = None
+    match_type: MatchName | None = None
 
 
 class BotStatsQuery(SpanQuery):
@@ -127,7 +127,7 @@ class BotStatsOut(Shape):
 class DetectionsQuery(SpanQuery, PageQuery):
     """Which detections to list, the latest first."""
 
-    action: Annotated[ActionName | None, BeforeValidator(lambda value: value or None)] = None
+    action: ActionName | None = None
     type: str = Field("", max_length=60, description="Only those of this type")
     name: str = Field("", max_length=60, description="Only those of this name")
     reason: str = Field("", max_length=60, description="Only those for this reason, among others")

@@ -19,7 +19,11 @@ Id = Annotated[int, Whole(1, MAX_ROW_ID)]
 
 
 def _config(value: dict[str, Any]) -> dict[str, Any]:
-    if len(orjson.dumps(value)) > MOST_CONFIG_BYTES:
+    try:
+        written = orjson.dumps(value)
+    except TypeError:
+        raise ValueError("must not hold an integer that needs more than 64 bits") from None
+    if len(written) > MOST_CONFIG_BYTES:
         raise ValueError(f"must have at most {MOST_CONFIG_BYTES} bytes as JSON")
     return value
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from analytics_app.funnels.logic import MOST_STEPS, MatchType
 from analytics_app.shapes import MAX_ROW_ID, Body, Instant, Line, Shape, Whole
@@ -55,10 +55,6 @@ class ListedStep(StepFields):
     """A step of a whole list: one that there is already keeps its `id` by naming it."""
 
     id: Annotated[int, Whole(1, MAX_ROW_ID)] | None = Field(None, description="Of a step of this funnel; null: new")
-
-
-def _given(value: Any) -> Any:
-    return value or None
 
 
 def _possible(steps: list[ListedStep]) -> list[ListedStep]:
@@ -136,12 +132,10 @@ class FunnelOut(Shape):
 class AnalysisQuery(PeriodQuery):
     """What `analysis` takes."""
 
-    compare: Annotated[Compare | None, BeforeValidator(_given)] = Field(
+    compare: Compare | None = Field(
         None, description="Also the numbers of the period before, or of the same dates a year earlier"
     )
-    breakdown: Annotated[DimensionName | None, BeforeValidator(_given)] = Field(
-        None, description="Also the numbers of each value of this dimension"
-    )
+    breakdown: DimensionName | None = Field(None, description="Also the numbers of each value of this dimension")
     limit: int = Field(50, ge=1, le=1000, description="Most values of a breakdown")
 
 
@@ -153,7 +147,7 @@ class TrendQuery(PeriodQuery):
     """What `trend` takes."""
 
     interval: Interval = Field("day", description="How long a bucket is")
-    compare: Annotated[Compare | None, BeforeValidator(_given)] = Field(
+    compare: Compare | None = Field(
         None, description="Also that of the period before, or of the same dates a year earlier"
     )
 

@@ -66,26 +66,20 @@ class HeatmapOut(Shape):
     updated_at: Instant
 
 
-def _given(value: object) -> object:
-    return value or None
-
-
 class AreaQuery(Query):
     """Which samples of a heatmap."""
 
-    start_date: Annotated[Moment | None, BeforeValidator(_given)] = Field(
+    start_date: Moment | None = Field(
         None, description="A date (its start) or a time, which counts to the minute; default: 7 days before the end"
     )
-    end_date: Annotated[Moment | None, BeforeValidator(_given)] = Field(
-        None, description="A date (its end) or a time (itself left out); default: now"
-    )
+    end_date: Moment | None = Field(None, description="A date (its end) or a time (itself left out); default: now")
     timezone: Annotated[Timezone, BeforeValidator(lambda value: value or "UTC")] = Field(
         "UTC", description="IANA zone in which days begin and end"
     )
-    viewport: Annotated[ViewportName | None, BeforeValidator(_given)] = Field(
+    viewport: ViewportName | None = Field(
         None, description="Windows below 768 pixels, below 1024, or wider; default: the group with most samples"
     )
-    device_type: Annotated[str | None, BeforeValidator(_given), Field(max_length=50)] = Field(
+    device_type: Annotated[str, Field(max_length=50)] | None = Field(
         None, description="Only samples from such devices: desktop, mobile, tablet, …"
     )
 

@@ -48,10 +48,6 @@ class Taken(BaseModel):
     ignored: str | None = None
 
 
-def _empty_is_none(value: Any) -> Any:
-    return value or None
-
-
 def _moment(value: str) -> str:
     read_moment(value)
     return value
@@ -65,20 +61,15 @@ Moment = Annotated[
             "anyOf": [
                 {"type": "string", "format": "date"},
                 {"type": "string", "format": "date-time"},
-                {"type": "string", "maxLength": 0},
             ],
             "examples": ["2026-01-22"],
         }
     ),
 ]
-Text = Annotated[Annotated[str, Field(max_length=1000)] | None, BeforeValidator(_empty_is_none)]
-Seconds = Annotated[
-    Annotated[int, Field(ge=0, le=86_400)] | None, BeforeValidator(lambda value: None if value == "" else value)
-]
+Text = Annotated[str, Field(max_length=1000)] | None
+Seconds = Annotated[int, Field(ge=0, le=86_400)] | None
 
-Count = Annotated[
-    Annotated[int, Field(ge=0, le=1_000_000)] | None, BeforeValidator(lambda value: None if value == "" else value)
-]
+Count = Annotated[int, Field(ge=0, le=1_000_000)] | None
 
 
 class ReplaysQuery(PageQuery):
@@ -88,12 +79,8 @@ class ReplaysQuery(PageQuery):
     country_code: Text = Field(None, description="ISO 3166-1 alpha-2, such as GB")
     browser: Text = None
     os: Text = None
-    start_date: Annotated[Moment | None, BeforeValidator(_empty_is_none)] = Field(
-        None, description="A date (its start) or a time: begun then or later"
-    )
-    end_date: Annotated[Moment | None, BeforeValidator(_empty_is_none)] = Field(
-        None, description="A date (its end) or a time (itself left out): begun before that"
-    )
+    start_date: Moment | None = Field(None, description="A date (its start) or a time: begun then or later")
+    end_date: Moment | None = Field(None, description="A date (its end) or a time (itself left out): begun before that")
     timezone: Annotated[Timezone, BeforeValidator(lambda value: value or "UTC")] = Field(
         "UTC", description="IANA zone in which days begin and end"
     )
@@ -106,9 +93,9 @@ class ReplaysQuery(PageQuery):
     page: Text = Field(None, description="A path that was seen, exactly or with `*`")
     rage_clicks: bool | None = Field(None, description="true: only with some; false: only without")
     errors: bool | None = Field(None, description="true: only with some; false: only without")
-    visitor_hash: Annotated[
-        Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None, BeforeValidator(_empty_is_none)
-    ] = Field(None, description="Only of this visitor")
+    visitor_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = Field(
+        None, description="Only of this visitor"
+    )
 
     def period(self, now: Any) -> Period | None:
         """The time asked about; None for any. Raises `Invalid` where it is none."""

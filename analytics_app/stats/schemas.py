@@ -35,10 +35,6 @@ def _checked(read: Any) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _given(value: Any) -> Any:
-    return value or None
-
-
 Moment = Annotated[
     str,
     _checked(read_moment),
@@ -47,7 +43,6 @@ Moment = Annotated[
             "anyOf": [
                 {"type": "string", "format": "date"},
                 {"type": "string", "format": "date-time"},
-                {"type": "string", "maxLength": 0},  # as if it were not there
             ],
             "examples": ["2026-01-22"],
         }
@@ -63,7 +58,7 @@ DimensionName = Annotated[
     _checked(dimension_named),
     WithJsonSchema({"type": "string", "pattern": _DIMENSION, "examples": ["page", "property:plan"]}),
 ]
-Format = Annotated[Literal["json", "csv"] | None, BeforeValidator(_given)]
+Format = Literal["json", "csv"] | None
 MetricName = Annotated[Metric, BeforeValidator(lambda value: _ALIASES.get(value, value))]
 
 
@@ -84,12 +79,8 @@ class Question:
 class SpanQuery(Query):
     """A time."""
 
-    start_date: Annotated[Moment | None, BeforeValidator(_given)] = Field(
-        None, description="A date (its start) or a time; default: 7 days before the end"
-    )
-    end_date: Annotated[Moment | None, BeforeValidator(_given)] = Field(
-        None, description="A date (its end) or a time (itself left out); default: now"
-    )
+    start_date: Moment | None = Field(None, description="A date (its start) or a time; default: 7 days before the end")
+    end_date: Moment | None = Field(None, description="A date (its end) or a time (itself left out); default: now")
     timezone: Annotated[Timezone, BeforeValidator(lambda value: value or "UTC")] = Field(
         "UTC", description="IANA zone in which days begin and end"
     )
@@ -121,7 +112,7 @@ class PeriodQuery(SpanQuery):
 class ComparedQuery(PeriodQuery):
     """A question that may be compared with another time."""
 
-    compare: Annotated[Compare | None, BeforeValidator(_given)] = Field(
+    compare: Compare | None = Field(
         None, description="Also the numbers of the period before, or of the same dates a year earlier"
     )
     format: Format = Field(None, description="`csv` is also asked for by `Accept: text/csv`")

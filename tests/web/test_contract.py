@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from tests.web.calls import Caller, assert_error, new_experiment
 
@@ -356,6 +357,43 @@ async def test_answers_to_token_holders_are_kept_by_no_cache(admin: Caller):
     response = await admin.get("/analytics/websites")
     assert response.headers["Cache-Control"] == "no-store"
     assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_every_parameter_that_may_be_missing_may_be_empty_and_the_document_says_so(client):
+    from analytics_app.app import app
+    from web.openapi import document, operations
+
+    paths = document(app.web.views)["paths"]
+    asked = [
+        (op.query, parameter)
+        for path, view in app.web.views.items()
+        for method, op in operations(view)
+        if op.query and path in paths
+        for parameter in paths[path][method]["parameters"]
+        if parameter["in"] == "query" and op.query.model_fields[parameter["name"]].default is None
+    ]
+    assert len(asked) > 50
+    for model, parameter in asked:
+        name, schema = parameter["name"], parameter["schema"]
+        refused = [error["loc"] for error in faults_of(model, {name: ""}) if error["loc"][:1] == (name,)]
+        assert not refused, (model, name)
+        assert allows_empty(schema), (model, name, schema)
+
+
+def faults_of(model, values):
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        return error.errors()
+    return []
+
+
+def allows_empty(schema):
+    if "anyOf" in schema:
+        return any(map(allows_empty, schema["anyOf"]))
+    if "enum" in schema:
+        return "" in schema["enum"]
+    return schema.get("type") == "string" and bool(re.search(schema.get("pattern", ""), ""))
 
 
 def test_every_documented_endpoint_is_served_and_no_other(client):
