@@ -23,9 +23,18 @@ def _config(value: dict[str, Any]) -> dict[str, Any]:
         written = orjson.dumps(value)
     except TypeError:
         raise ValueError("must not hold an integer that needs more than 64 bits") from None
+    if _holds_nul(value):
+        raise ValueError("must not hold the character U+0000")
     if len(written) > MOST_CONFIG_BYTES:
         raise ValueError(f"must have at most {MOST_CONFIG_BYTES} bytes as JSON")
     return value
+
+
+def _holds_nul(value: Any) -> bool:
+    """Whether Postgres would refuse `value`."""
+    if isinstance(value, dict):
+        return any(map(_holds_nul, (*value, *value.values())))
+    return any(map(_holds_nul, value)) if isinstance(value, list) else isinstance(value, str) and "\0" in value
 
 
 Config = Annotated[

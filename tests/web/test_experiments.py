@@ -148,6 +148,8 @@ async def test_a_variant_is_added_changed_and_deleted(admin: Caller, website):
         ({"config": "x"}, "config"),
         ({"config": {"long": "x" * 10_000}}, "config"),
         ({"config": {"a": [2**64]}}, "config"),
+        ({"config": {"a": ["\0"]}}, "config"),
+        ({"config": {"\0": 1}}, "config"),
         ({"is_control": "yes"}, "is_control"),
         ({"name": "x" * 201}, "name"),
     ],
