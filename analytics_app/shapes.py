@@ -53,6 +53,8 @@ Instant = Annotated[
 
 # What cleaning leaves nothing of: space, control characters, marks of direction.
 _NOTHING = "\\u0000-\\u0020\\u007f-\\u00a0\\u1680\\u2000-\\u200a\\u2028-\\u202f\\u205f\\u2066-\\u2069\\u3000"
+VISIBLE = f"[^{_NOTHING}]"
+"""The pattern of a text of which cleaning leaves something."""
 
 
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d):(\d\d)(?:[.,](\d{1,6})\d*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -104,7 +106,7 @@ class Line:
         return core_schema.no_info_after_validator_function(self.cleaned, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"type": "string", "minLength": 1, "maxLength": self.most, "pattern": f"[^{_NOTHING}]"}
+        return {"type": "string", "minLength": 1, "maxLength": self.most, "pattern": VISIBLE}
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,8 @@ class Query(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_empty(cls, said: dict[str, Any]) -> dict[str, Any]:
+        if "" not in said.values():
+            return said
         optional = {name for name, field in cls.model_fields.items() if field.default is None}
         return {name: value for name, value in said.items() if value != "" or name not in optional}
 

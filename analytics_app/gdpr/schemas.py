@@ -34,8 +34,8 @@ class VisitorQuery(Query):
 class WithdrawalQuery(Query):
     """The same, where the body does not say it."""
 
-    visitor_id: str | None = Field(None, max_length=200)
-    pixel_key: str | None = Field(None, max_length=100)
+    visitor_id: VisitorId | None = None
+    pixel_key: Key | None = None
     policy_version: str | None = Field(None, max_length=100)
 
 

@@ -12,8 +12,8 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from analytics_app.intake.currencies import CURRENCIES
-from analytics_app.intake.text import clean_properties, clean_text
-from analytics_app.shapes import MAX_SAFE_ID, Moment, Whole
+from analytics_app.intake.text import MAX_PROPERTIES, MAX_PROPERTY_NAME, clean_properties, clean_text
+from analytics_app.shapes import MAX_SAFE_ID, VISIBLE, Moment, Whole
 
 LONG, SHORT = 1000, 200
 
@@ -72,10 +72,11 @@ Money = Annotated[
     AfterValidator(_money),
     WithJsonSchema({"type": "number", "exclusiveMinimum": -(10**14), "exclusiveMaximum": 10**14}),
 ]
+_PROPERTY_NAME = {"minLength": 1, "maxLength": MAX_PROPERTY_NAME, "pattern": VISIBLE}
 Properties = Annotated[
     dict[str, str | int | float | bool | None],
     BeforeValidator(_properties),
-    Field(json_schema_extra={"maxProperties": 50}),
+    Field(json_schema_extra={"maxProperties": MAX_PROPERTIES, "propertyNames": _PROPERTY_NAME}),
 ]
 Kind = Literal["pageview", "event", "click", "scroll", "form", "goal", "custom"]
 
