@@ -6,6 +6,8 @@ from typing import Any
 
 from faust.types import EventT
 
+from analytics_app.stream.logic import Record
+
 
 def by_partition(events: Iterable[EventT[Any]]) -> dict[int, list[EventT[Any]]]:
     """The events of a batch by their partition."""
@@ -13,3 +15,9 @@ def by_partition(events: Iterable[EventT[Any]]) -> dict[int, list[EventT[Any]]]:
     for event in events:
         groups[event.message.partition].append(event)
     return dict(groups)
+
+
+def records_of(events: Iterable[EventT[Any]]) -> list[Record]:
+    """The records of a batch."""
+    messages = (event.message for event in events)
+    return [Record(message.partition, message.offset, message.value or b"") for message in messages]

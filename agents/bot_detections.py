@@ -1,14 +1,12 @@
 """From what the edge detected to rows."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
-from faust.types import EventT, StreamT
+from faust.types import StreamT
 from mode.supervisors import CrashingSupervisor
 
-from agents.batches import by_partition
+from agents.batches import records_of
 from agents.sink import Sink, Written
 from analytics_app import removal, topics
 from analytics_app.app import app
@@ -17,10 +15,9 @@ from analytics_app.db import AsyncDriver
 from analytics_app.definitions import DEFINITIONS
 from analytics_app.records import DETECTIONS, Detection
 from analytics_app.settings import settings
-from analytics_app.stream.logic import Record
 
 
-async def write(db: AsyncDriver, _: int, detections: Sequence[Detection]) -> Written:
+async def write(db: AsyncDriver, detections: Sequence[Detection], _partitions: Sequence[int]) -> Written:
     """Store detections of websites that there are, in the transaction of `db`."""
     admitted, left_out = await removal.admitted(db, detections)
     known = [one for one in admitted if DEFINITIONS.website(one.website_id) is not None]
@@ -33,16 +30,11 @@ async def write(db: AsyncDriver, _: int, detections: Sequence[Detection]) -> Wri
 sink = Sink(topics.bot_detections.get_topic_name(), write, DETECTIONS)
 
 
-async def store_partition(partition: int, events: Sequence[EventT[Any]]) -> None:
-    """Store one partition's part of a batch."""
-    await sink.store(partition, [Record(event.message.offset, event.message.value or b"") for event in events])
-
-
 @app.agent(topics.bot_detections, name="bot_detections", concurrency=1, supervisor_strategy=CrashingSupervisor)
 async def store_detections(stream: StreamT[bytes]) -> None:
     """Store what the edge judged odd or a bot's."""
     await DEFINITIONS.ready()
     async for events in stream.noack_take(settings().batch_records, within=settings().batch_within_s):
-        await asyncio.gather(*(store_partition(partition, group) for partition, group in by_partition(events).items()))
+        await sink.store(records_of(events))
         for event in events:
             event.ack()

@@ -1,13 +1,12 @@
 """From exposures to who saw which variant first."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 
-from faust.types import EventT, StreamT
+from faust.types import StreamT
 from mode.supervisors import CrashingSupervisor
 
-from agents.batches import by_partition
+from agents.batches import records_of
 from agents.sink import Sink, Written
 from analytics_app import removal, topics
 from analytics_app.app import app
@@ -16,14 +15,13 @@ from analytics_app.experiments import exposures_store as store
 from analytics_app.experiments.logic import First
 from analytics_app.records import EXPOSURES, Exposure
 from analytics_app.sessions.store import numbers_of
-from analytics_app.stream.logic import Record
 
 WITHIN_S = 0.3
 """A batch costs as much as some dozens of exposures; one is to show within two seconds."""
 MOST_RECORDS = 500
 
 
-async def write(db: AsyncDriver, _: int, exposures: Sequence[Exposure]) -> Written:
+async def write(db: AsyncDriver, exposures: Sequence[Exposure], _partitions: Sequence[int]) -> Written:
     """Note who saw what, in the transaction of `db`; nothing of an experiment or visitor that was deleted."""
     admitted, left_out = await removal.admitted(db, exposures)
     website_of = await store.known(db, {one.experiment_id for one in admitted})
@@ -48,15 +46,10 @@ async def write(db: AsyncDriver, _: int, exposures: Sequence[Exposure]) -> Writt
 sink = Sink(topics.exposures.get_topic_name(), write, EXPOSURES)
 
 
-async def store_partition(partition: int, events: Sequence[EventT[bytes]]) -> None:
-    """Store one partition's part of a batch."""
-    await sink.store(partition, [Record(event.message.offset, event.message.value or b"") for event in events])
-
-
 @app.agent(topics.exposures, name="experiments", concurrency=1, supervisor_strategy=CrashingSupervisor)
 async def note_exposures(stream: StreamT[bytes]) -> None:
     """Note which visitor saw which variant of an experiment first, and who saw two."""
     async for events in stream.noack_take(MOST_RECORDS, within=WITHIN_S):  # type: ignore[attr-defined]
-        await asyncio.gather(*(store_partition(partition, group) for partition, group in by_partition(events).items()))
+        await sink.store(records_of(events))
         for event in events:
             event.ack()

@@ -1,18 +1,13 @@
 """From visitors' events to their attempts at funnels."""
 
-import asyncio
-import weakref
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
 
-from faust.streams import _current_event  # a table write asks it which partition it belongs to
-from faust.types import TP, EventT, StreamT
+from faust.types import StreamT
 from mode.supervisors import CrashingSupervisor
 
-from agents.batches import by_partition
+from agents.batches import records_of
 from agents.sink import Sink, Written
 from analytics_app import clock, topics
 from analytics_app.app import app
@@ -26,8 +21,8 @@ from analytics_app.records import VISITOR_EVENTS, VisitorEvent
 from analytics_app.sessions.state import Held
 from analytics_app.sessions.store import instant
 from analytics_app.settings import settings
-from analytics_app.stream.logic import Record
 from tables import funnel_progress
+from tables.copies import Saved
 
 WITHIN_S = 0.3
 """A batch costs as much as some dozens of events; a step is to show within two seconds."""
@@ -36,16 +31,9 @@ FORGET_EVERY = 50
 FORGET_MOST = 500
 
 
-@dataclass(slots=True)
-class Saved:
-    """What the table is to hold, and to drop, once the transaction is committed."""
-
-    held: dict[str, Held] = field(default_factory=dict)
-    over: list[str] = field(default_factory=list)
-
-
-async def write(db: AsyncDriver, partition: int, events: Sequence[VisitorEvent]) -> Written:
+async def write(db: AsyncDriver, events: Sequence[VisitorEvent], partitions: Sequence[int]) -> Written:
     """Go on with the funnels of the visitors of `events`, in the transaction of `db`."""
+    places = dict(zip((str(event.visitor) for event in events), partitions, strict=True))
     websites = {event.visitor: event.website_id for event in events}
     await DEFINITIONS.bring_up_to_date(db, set(websites.values()))
     sets = {website_id: found for website_id in set(websites.values()) if (found := funnels_of(website_id))}
@@ -54,7 +42,7 @@ async def write(db: AsyncDriver, partition: int, events: Sequence[VisitorEvent])
     if not wanted:
         outcomes["ignored_no_funnel"] = len(events)
         return Written(outcomes, Saved())
-    states = await store.open_states(db, wanted, funnel_progress.held(map(str, wanted)))
+    states = await store.open_states(db, wanted, funnel_progress.held({str(one): places[str(one)] for one in wanted}))
     gone = await store.gone_among(db, {event.session_id for event in events})
     new: dict[int, list[Seen]] = defaultdict(list)
     for event in events:
@@ -66,7 +54,9 @@ async def write(db: AsyncDriver, partition: int, events: Sequence[VisitorEvent])
             new[event.visitor].append(seen_of(event))
             outcomes["stored"] += 1
     held = await _go_on(db, sets, wanted, states, new)
-    return Written(outcomes, Saved(held, await _forget(db, partition, clock.now_ms())))
+    saved = Saved(over=await _forget(db, set(partitions), clock.now_ms()))
+    saved.add(held, places.__getitem__)
+    return Written(outcomes, saved)
 
 
 async def _go_on(
@@ -103,37 +93,20 @@ async def _go_on(
 _batches: Counter[int] = Counter()
 
 
-async def _forget(db: AsyncDriver, partition: int, now_ms: int) -> list[str]:
-    """Now and then, delete states that are over, and what was taken out too long ago to be still on its way."""
-    _batches[partition] += 1
-    if _batches[partition] % FORGET_EVERY:
-        return []
-    await store.forget_gone(db, instant(now_ms) - timedelta(hours=settings().hits_retention_h, days=1))
-    over_before = instant(now_ms - LATE_MS)
-    return await store.forget_states(db, partition, settings().partitions, over_before, FORGET_MOST)
+async def _forget(db: AsyncDriver, partitions: set[int], now_ms: int) -> dict[int, list[str]]:
+    """Now and then, delete states that are over, of each of the partitions in its turn; returns their keys.
+
+    And what was taken out too long ago to be still on its way.
+    """
+    _batches.update(partitions)
+    due = [partition for partition in partitions if _batches[partition] % FORGET_EVERY == 0]
+    if due:
+        await store.forget_gone(db, instant(now_ms) - timedelta(hours=settings().hits_retention_h, days=1))
+    over, most = instant(now_ms - LATE_MS), FORGET_MOST
+    return {one: await store.forget_states(db, one, settings().partitions, over, most) for one in due}
 
 
 sink = Sink(topics.visitor_events.get_topic_name(), write, VISITOR_EVENTS)
-_turns = asyncio.Semaphore(settings().database_pool)
-"""A batch may take a second connection, to read the funnels anew, while it holds its own."""
-
-
-async def store_partition(partition: int, events: Sequence[EventT[Any]]) -> None:
-    """Store one partition's part of a batch, then hold its visitors in the table."""
-    _current_event.set(weakref.ref(events[0]))
-    records = [Record(event.message.offset, event.message.value or b"") for event in events]
-    async with _turns:
-        written = await sink.store(partition, records)
-    if TP(sink.topic, partition) not in app.consumer.assignment():
-        return  # given to another worker meanwhile
-    hold(written)
-
-
-def hold(written: Iterable[Written]) -> None:
-    """Hold in the table what was committed."""
-    for one in written:
-        funnel_progress.hold(one.after.held)
-        funnel_progress.forget(one.after.over)
 
 
 @app.agent(topics.visitor_events, name="funnels", concurrency=1, supervisor_strategy=CrashingSupervisor)
@@ -141,6 +114,7 @@ async def follow_visitors(stream: StreamT[bytes]) -> None:
     """Follow every visitor through the funnels of its website, step by step."""
     await DEFINITIONS.ready()
     async for events in stream.noack_take(MOST_RECORDS, within=WITHIN_S):  # type: ignore[attr-defined]
-        await asyncio.gather(*(store_partition(partition, group) for partition, group in by_partition(events).items()))
+        for one in await sink.store(records_of(events)):
+            funnel_progress.keep(one.after)
         for event in events:
             event.ack()

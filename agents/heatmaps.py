@@ -1,6 +1,5 @@
 """From samples to rows, and to what pages count for."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,7 +8,7 @@ import structlog
 from faust.types import EventT, StreamT
 from mode.supervisors import CrashingSupervisor
 
-from agents.batches import by_partition
+from agents.batches import records_of
 from agents.sink import Sink, Written, is_away
 from analytics_app import removal, topics
 from analytics_app.app import app
@@ -22,7 +21,6 @@ from analytics_app.sessions import removal_store
 from analytics_app.sessions.kinds import TermKind
 from analytics_app.sessions.terms import number_terms
 from analytics_app.settings import settings
-from analytics_app.stream.logic import Record
 
 PARTS = 32
 """So many parts of one key are put into one, so that a busy page is read as quickly as a quiet one."""
@@ -31,7 +29,7 @@ KEYS_REMEMBERED = 10_000
 log = structlog.get_logger(__name__)
 
 
-async def write(db: AsyncDriver, _partition: int, lots: Sequence[Samples]) -> Written:
+async def write(db: AsyncDriver, lots: Sequence[Samples], _partitions: Sequence[int]) -> Written:
     """Write `lots` and what they come to, in the transaction of `db`; afterwards, the keys whose counts changed."""
     outcomes: Counter[str] = Counter()
     repeats = await samples_store.repeated(db, lots)
@@ -65,8 +63,6 @@ async def _know(website_ids: Iterable[int]) -> None:
 
 
 sink = Sink(topics.heatmap_samples.get_topic_name(), write, SAMPLES)
-_turns = asyncio.Semaphore(max(1, settings().database_pool // 2))
-"""A batch may take a second connection, to number a path or look up a website, while it holds its own."""
 _parts: Counter[Key] = Counter()
 
 
@@ -83,18 +79,16 @@ async def merge(changed: Iterable[Key]) -> None:
                 await samples_store.merge(db, key)
 
 
-async def store_partition(partition: int, events: Sequence[EventT[Any]]) -> None:
-    """Store one partition's part of a batch."""
-    records = [Record(event.message.offset, event.message.value or b"") for event in events]
-    async with _turns:
-        written = await sink.store(partition, records)
-        try:
-            for one in written:
-                await merge(one.after)
-        except Exception as error:
-            if not is_away(error):
-                raise
-            log.warning("parts are put together another time", error=str(error).strip())
+async def store(events: Sequence[EventT[Any]]) -> None:
+    """Store a batch."""
+    written = await sink.store(records_of(events))
+    try:
+        for one in written:
+            await merge(one.after)
+    except Exception as error:
+        if not is_away(error):
+            raise
+        log.warning("parts are put together another time", error=str(error).strip())
 
 
 @app.agent(topics.heatmap_samples, name="heatmaps", concurrency=1, supervisor_strategy=CrashingSupervisor)
@@ -102,6 +96,6 @@ async def store_samples(stream: StreamT[bytes]) -> None:
     """Write every sample of clicks, moves and scrolling, and count it in its cell."""
     await DEFINITIONS.ready()
     async for events in stream.noack_take(settings().batch_records, within=settings().batch_within_s):
-        await asyncio.gather(*(store_partition(partition, group) for partition, group in by_partition(events).items()))
+        await store(events)
         for event in events:
             event.ack()

@@ -4,12 +4,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from faust.types import EventT, StreamT
+from faust.types import StreamT
 from mode.supervisors import CrashingSupervisor
 
-from agents.batches import by_partition
+from agents.batches import records_of
 from agents.sink import Sink, Written
 from analytics_app import removal, topics
 from analytics_app.app import app
@@ -21,7 +20,6 @@ from analytics_app.replays.events import VERSION, clean_events
 from analytics_app.replays.logic import WHOLE, Chunk, Origin, Recording, advance, facts_of, rage_clicks, refused
 from analytics_app.replays.store import Held, Key
 from analytics_app.settings import settings
-from analytics_app.stream.logic import Record
 
 MOST_RECORDS = 20
 """A record may have 3 MB, and what it holds ten times that."""
@@ -42,7 +40,7 @@ def prepared(recorded: Recorded) -> Chunk:
     return Chunk(recorded.sequence, facts_of(events), packing.compressed(said), len(said), origin)
 
 
-async def write(db: AsyncDriver, _: int, recorded: Sequence[Recorded]) -> Written:
+async def write(db: AsyncDriver, recorded: Sequence[Recorded], _partitions: Sequence[int]) -> Written:
     """Write what is new of `recorded`, in the transaction of `db`."""
     chunks = await asyncio.to_thread(lambda: {id(one): prepared(one) for one in recorded})
     admitted, left_out = await removal.admitted(db, recorded)
@@ -103,14 +101,6 @@ def longest_ms(website_id: int) -> int:
 
 
 sink = Sink(topics.replay_chunks.get_topic_name(), write, RECORDED)
-_turns = asyncio.Semaphore(max(1, settings().database_pool // 4))
-"""What is being cleaned lies in memory, and the other agents need connections too."""
-
-
-async def store_partition(partition: int, events: Sequence[EventT[Any]]) -> None:
-    """Store one partition's part of a batch."""
-    async with _turns:
-        await sink.store(partition, [Record(event.message.offset, event.message.value or b"") for event in events])
 
 
 @app.agent(topics.replay_chunks, name="replays", concurrency=1, supervisor_strategy=CrashingSupervisor)
@@ -118,7 +108,6 @@ async def keep_recordings(stream: StreamT[bytes]) -> None:
     """Clean what browsers recorded, and keep it."""
     await DEFINITIONS.ready()
     async for events in stream.noack_take(MOST_RECORDS, within=settings().batch_within_s):  # type: ignore[attr-defined]
-        groups = by_partition(events)
-        await asyncio.gather(*(store_partition(partition, group) for partition, group in groups.items()))
+        await sink.store(records_of(events))
         for event in events:
             event.ack()

@@ -1,19 +1,14 @@
 """From hits to sessions, events and rollups."""
 
 import asyncio
-import weakref
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any
 
-import structlog
-from faust.streams import _current_event  # a table write asks it which partition it belongs to
-from faust.types import TP, EventT, StreamT
+from faust.types import StreamT
 from mode.supervisors import CrashingSupervisor
 
-from agents.batches import by_partition
+from agents.batches import records_of
 from agents.sink import Sink, Written
 from agents.telling import told
 from analytics_app import clock, topics
@@ -29,12 +24,12 @@ from analytics_app.records import ActivityRecord, AnyHit, Gathered, Hit, Senders
 from analytics_app.removal import admitted
 from analytics_app.sessions import logic, store, writes_store
 from analytics_app.sessions.logic import Folded
-from analytics_app.sessions.state import Held, State
+from analytics_app.sessions.state import State
 from analytics_app.sessions.store import instant
 from analytics_app.settings import settings
 from analytics_app.stats import sealing_store
-from analytics_app.stream.logic import Record
 from tables import sessions
+from tables.copies import Saved
 
 FORGET_EVERY = 50
 FORGET_MOST = 500
@@ -45,32 +40,28 @@ PACE_S = 0.5
 LATE = timedelta(hours=25)
 """A hit may be a day late, and its record a while on its way, and still join what ended a timeout before it."""
 
-log = structlog.get_logger(__name__)
 
-
-@dataclass(slots=True)
-class Saved:
-    """What the table is to hold, and to drop, once the transaction is committed."""
-
-    held: dict[str, Held] = field(default_factory=dict)
-    over: list[str] = field(default_factory=list)
-
-
-async def write(db: AsyncDriver, partition: int, hits: Sequence[AnyHit]) -> Written:
+async def write(db: AsyncDriver, hits: Sequence[AnyHit], partitions: Sequence[int]) -> Written:
     """Fold `hits` and write what they come to, in the transaction of `db`; tell the realtime agent who was seen."""
+    first, places = min(partitions), dict(zip((hit.session_key for hit in hits), partitions, strict=True))
+
+    def partition_of(key: str) -> int:
+        return places.get(key, first)  # a key may have been made up here, for one that is to lead to nobody
+
     await DEFINITIONS.find_websites({hit.website_id for hit in hits if hit.website_id})
     rules_of = DEFINITIONS.rules()
     hits, left_out = await admitted(db, hits)
     repeats = await store.claim_client_ids(db, hits)
-    states = await _states(db, hits, repeats)
+    states = await _states(db, hits, repeats, partition_of)
     folded = logic.fold(states, hits, rules_of, repeats)
     await _number_visitors(folded)
     telling = asyncio.ensure_future(_tell(folded))
     try:
-        held = await writes_store.write(db, partition, folded)
+        held = await writes_store.write(db, first, folded, partition_of)
         await _convert(db, folded)
         await sealing_store.unseal(db, logic.days_changed(folded))
-        over = await _forget(db, partition, hits)
+        saved = Saved(over=await _forget(db, hits, set(partitions)))
+        saved.add(held, partition_of)
         await _tell_funnels(folded)
         await telling
     finally:
@@ -78,7 +69,7 @@ async def write(db: AsyncDriver, partition: int, hits: Sequence[AnyHit]) -> Writ
     outcomes = Counter({f"ignored_{reason}": count for reason, count in folded.ignored.items()})
     outcomes.update({f"ignored_{reason}": count for reason, count in left_out.items()})
     outcomes.update(stored=folded.stored, duplicate=sum(_repeats(hit, repeats) for hit in hits))
-    return Written(outcomes, Saved(held, over))
+    return Written(outcomes, saved)
 
 
 async def _convert(db: AsyncDriver, folded: Folded) -> None:
@@ -101,9 +92,12 @@ async def _number_visitors(folded: Folded) -> None:
             await store.number_visitors(db, folded)
 
 
-async def _states(db: AsyncDriver, hits: Sequence[AnyHit], repeats: dict[int, int]) -> dict[str, State]:
+async def _states(
+    db: AsyncDriver, hits: Sequence[AnyHit], repeats: dict[int, int], partition_of: Callable[[str], int]
+) -> dict[str, State]:
     """The states to fold from: the table's where their version is the row's, else the row's."""
-    states = await store.states_of(db, sessions.held({hit.session_key for hit in hits}))
+    held = sessions.held({hit.session_key: partition_of(hit.session_key) for hit in hits})
+    states = await store.states_of(db, held)
     lost = logic.lost_views(states, hits, repeats)
     if lost:
         since = min(visit.started_ms for state in states.values() for visit in state.visits)
@@ -144,13 +138,16 @@ async def _tell_funnels(folded: Folded) -> None:
 _batches: Counter[int] = Counter()
 
 
-async def _forget(db: AsyncDriver, partition: int, hits: Sequence[AnyHit]) -> list[str]:
-    """Now and then, delete states that are over; the stream's own time decides, so that a late worker loses none."""
-    _batches[partition] += 1
-    if _batches[partition] % FORGET_EVERY:
-        return []
-    now_ms = min(clock.now_ms(), *(hit.at_ms for hit in hits))
-    return await store.forget_states(db, partition, instant(now_ms) - LATE - _longest_timeout(), FORGET_MOST)
+async def _forget(db: AsyncDriver, hits: Sequence[AnyHit], partitions: set[int]) -> dict[int, list[str]]:
+    """Now and then, delete states that are over, of each of the partitions in its turn; returns their keys.
+
+    The stream's own time decides, so that a late worker loses none.
+    """
+    _batches.update(partitions)
+    due = [partition for partition in partitions if _batches[partition] % FORGET_EVERY == 0]
+    now_ms = min([clock.now_ms(), *(hit.at_ms for hit in hits)])
+    before = instant(now_ms) - LATE - _longest_timeout()
+    return {partition: await store.forget_states(db, partition, before, FORGET_MOST) for partition in due}
 
 
 def _longest_timeout() -> timedelta:
@@ -160,22 +157,6 @@ def _longest_timeout() -> timedelta:
 
 
 sink = Sink(topics.hits.get_topic_name(), write)
-_turns = asyncio.Semaphore(settings().database_pool)
-"""A batch takes a second connection while it holds its own: as many at once as leave one for each."""
-
-
-async def store_partition(partition: int, events: Sequence[EventT[Any]]) -> None:
-    """Store one partition's part of a batch, then hold its sessions in the table."""
-    # Only this task's context: the stream's own "current event" would take the place of the next record.
-    _current_event.set(weakref.ref(events[0]))
-    records = [Record(event.message.offset, event.message.value or b"") for event in events]
-    async with _turns:
-        written = await sink.store(partition, records)
-    if TP(sink.topic, partition) not in app.consumer.assignment():
-        return  # given to another worker meanwhile: stored by whoever came first, held by whoever owns it now
-    for one in written:
-        sessions.hold(one.after.held)
-        sessions.forget(one.after.over)
 
 
 @app.agent(topics.hits, name="sessions", concurrency=1, supervisor_strategy=CrashingSupervisor)
@@ -184,7 +165,8 @@ async def track_sessions(stream: StreamT[bytes]) -> None:
     await DEFINITIONS.ready()
     async for events in stream.noack_take(settings().batch_records, within=settings().batch_within_s):
         began = clock.monotonic()
-        await asyncio.gather(*(store_partition(partition, group) for partition, group in by_partition(events).items()))
+        for one in await sink.store(records_of(events)):
+            sessions.keep(one.after)
         for event in events:
             event.ack()
         if BUSY_FROM <= len(events) < settings().batch_records:

@@ -1,12 +1,13 @@
-"""The one way from a topic into Postgres: a partition's batch, its transaction, its position.
+"""The one way from a topic into Postgres: a batch, its transaction, its positions.
 
-Postgres owns the position: what a transaction stores and how far it has come are committed together, so a record is
-stored once whatever is killed. Faust's acknowledgements only serve as a figure of how far behind a worker is.
+Postgres owns the position of each partition: what a transaction stores and how far it has come are committed together,
+so a record is stored once whatever is killed. A batch is one transaction, of however many partitions it is: what one
+costs is the same however much it stores. Faust's acknowledgements only serve as a figure of how far behind a worker is.
 """
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +26,6 @@ from psycopg.errors import (
 from analytics_app import figures
 from analytics_app.db import AsyncDriver, batch_transaction
 from analytics_app.records import HITS, Reader, encode
-from analytics_app.sessions.store import instant
 from analytics_app.stream import store
 from analytics_app.stream.logic import Admitted, Failure, Gap, Parsed, Record, admit, digest_of, fresh, parse
 from analytics_app.watchdog import WATCHDOG
@@ -54,7 +54,8 @@ class Written:
     after: Any = None
 
 
-Write = Callable[[AsyncDriver, int, Sequence[Any]], Awaitable[Written]]
+Write = Callable[[AsyncDriver, Sequence[Any], Sequence[int]], Awaitable[Written]]
+"""Writes hits, given with the partition of each, in a transaction that has the positions of these partitions locked."""
 
 
 class TooManyFailures(RuntimeError):
@@ -70,7 +71,7 @@ class Sink:
         self.reader = reader
         self.failed_in_a_row = 0
 
-    async def store(self, partition: int, records: Sequence[Record]) -> list[Written]:
+    async def store(self, records: Sequence[Record]) -> list[Written]:
         """Store what is new of `records`; returns what was written once it is committed, nothing if nothing was new.
 
         Where Postgres or Kafka is away it waits in place, with growing pauses. Raises `Gap` where records are missing,
@@ -80,8 +81,8 @@ class Sink:
         careful, pause_s, began = False, 0.1, time.perf_counter()
         while True:
             try:
-                with WATCHDOG.trying(f"{self.topic}/{partition}"):
-                    written = await self._attempt(partition, records, parsed, careful=careful)
+                with WATCHDOG.trying(self.topic):
+                    written = await self._attempt(records, parsed, careful=careful)
             except (Gap, TooManyFailures):
                 raise
             except Exception as error:
@@ -90,13 +91,13 @@ class Sink:
                     figures.RETRIES.labels(away).inc()
                     figures.WAITING.set(1)
                     WATCHDOG.wait()
-                    log.warning("waiting", what=away, partition=partition, error=str(error).strip(), pause_s=pause_s)
+                    log.warning("waiting", what=away, topic=self.topic, error=str(error).strip(), pause_s=pause_s)
                     await asyncio.sleep(pause_s)
                     pause_s = min(pause_s * 2, 3.0)
                     continue
                 if careful:
                     raise
-                log.exception("a batch was refused; taking it apart", topic=self.topic, partition=partition)
+                log.exception("a batch was refused; taking it apart", topic=self.topic)
                 figures.RETRIES.labels("refused").inc()
                 careful = True
             else:
@@ -105,37 +106,31 @@ class Sink:
                 figures.BATCH_S.labels(self.topic).observe(time.perf_counter() - began)
                 return written
 
-    async def _attempt(
-        self, partition: int, records: Sequence[Record], parsed: Sequence[Parsed], *, careful: bool
-    ) -> list[Written]:
-        """One transaction, from the position's lock to its new value."""
+    async def _attempt(self, records: Sequence[Record], parsed: Sequence[Parsed], *, careful: bool) -> list[Written]:
+        """One transaction, from the locks of the positions to their new values."""
+        groups: dict[int, list[Record]] = defaultdict(list)
+        for record in records:
+            groups[record.partition].append(record)
+        writers = {(one.partition, one.writer) for one in parsed if one.writer}
         async with batch_transaction() as db:
-            writers = sorted({one.writer for one in parsed if one.writer})
-            next_offset, sequences = await store.begin_batch(db, self.topic, partition, writers)
-            taken = fresh(next_offset, records)
+            next_offsets, sequences = await store.begin_batch(db, self.topic, sorted(groups), writers)
+            found = [fresh(next_offsets[partition], groups[partition]) for partition in sorted(groups)]
+            taken = [some for some in found if some]
             if not taken:
                 return []
-            by_offset = {one.offset: one for one in parsed}
-            batch = admit([by_offset[record.offset] for record in taken], sequences)
+            by_place = {(one.partition, one.offset): one for one in parsed}
+            batch = admit((by_place[one.partition, one.offset] for some in taken for one in some), sequences)
             if careful:
-                written = await self._write_apart(db, partition, batch)
+                written = await self._write_apart(db, batch)
             else:
-                written = [await self.write(db, partition, batch.hits)] if batch.hits else []
-            stream_at = max((hit.at_ms for hit in batch.hits), default=None)
+                written = [await self.write(db, batch.hits, batch.partitions)] if batch.hits else []
             async with db.pipeline():
-                await self._settle(db, partition, batch, written)
-                await store.move_position(
-                    db,
-                    self.topic,
-                    partition,
-                    taken[-1].offset + 1,
-                    digest_of(taken[-1]),
-                    instant(stream_at) if stream_at else None,
-                )
+                await self._settle(db, taken[0][0].partition, batch, written)
+                await store.move_positions(db, self.topic, moves(taken, batch))
         self._note(batch, written)
         return written
 
-    async def _write_apart(self, db: AsyncDriver, partition: int, batch: Admitted) -> list[Written]:
+    async def _write_apart(self, db: AsyncDriver, batch: Admitted) -> list[Written]:
         """Write what can be written, halving until each hit that is refused stands alone; those are set aside."""
         written: list[Written] = []
         waiting = [(0, len(batch.hits))] if batch.hits else []
@@ -143,14 +138,15 @@ class Sink:
             first, last = waiting.pop()
             try:
                 async with db.transaction():
-                    written.append(await self.write(db, partition, batch.hits[first:last]))
+                    written.append(await self.write(db, batch.hits[first:last], batch.partitions[first:last]))
             except Exception as error:
                 if is_away(error):
                     raise
                 if last - first == 1:
-                    log.warning("a hit cannot be stored", partition=partition, error=str(error)[:500])
+                    place = batch.partitions[first], batch.offsets[first]
+                    log.warning("a hit cannot be stored", topic=self.topic, place=place, error=str(error)[:500])
                     batch.failures.append(
-                        Failure(batch.offsets[first], encode(batch.hits[first]), f"{type(error).__name__}: {error}")
+                        Failure(*place, encode(batch.hits[first]), f"{type(error).__name__}: {error}")
                     )
                     batch.outcomes["failed"] += 1
                 else:
@@ -159,14 +155,14 @@ class Sink:
         return written
 
     async def _settle(self, db: AsyncDriver, partition: int, batch: Admitted, written: Sequence[Written]) -> None:
-        """Keep what failed, who wrote, and how each hit ended."""
+        """Keep what failed, who wrote, and, with one partition for all, how each hit ended."""
         failing = len(batch.failures)
         if failing and not written and self.failed_in_a_row + failing > FAILURES_IN_A_ROW:
-            raise TooManyFailures(f"{self.failed_in_a_row + failing} failures in a row on {self.topic}/{partition}")
+            raise TooManyFailures(f"{self.failed_in_a_row + failing} failures in a row on {self.topic}")
         if failing:
-            await store.keep_failures(db, self.topic, partition, batch.failures)
+            await store.keep_failures(db, self.topic, batch.failures)
         if batch.sequences:
-            await store.keep_sequences(db, self.topic, partition, batch.sequences)
+            await store.keep_sequences(db, self.topic, batch.sequences)
         for one in written:
             batch.outcomes.update(one.outcomes)
         await store.add_outcomes(db, self.topic, partition, batch.outcomes)
@@ -176,3 +172,14 @@ class Sink:
         figures.BATCH_HITS.labels(self.topic).observe(len(batch.hits))
         if batch.failures:
             figures.FAILED.labels(self.topic).inc(len(batch.failures))
+
+
+def moves(taken: Sequence[Sequence[Record]], batch: Admitted) -> list[store.Move]:
+    """How far a batch has come, given its records by partition, in order."""
+    latest: dict[int, int] = {}
+    for partition, hit in zip(batch.partitions, batch.hits, strict=True):
+        latest[partition] = max(latest.get(partition, hit.at_ms), hit.at_ms)
+    return [
+        store.Move(last.partition, last.offset + 1, digest_of(last), latest.get(last.partition))
+        for last in (some[-1] for some in taken)
+    ]

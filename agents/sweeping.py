@@ -21,7 +21,7 @@ from analytics_app.settings import settings
 from tables import funnel_progress, sessions
 from tables.bots import bot_scores
 from tables.copies import Copied
-from tables.disk import clear_away, compact, on_disk, roll, writing
+from tables.disk import clear_away, compact, on_disk, roll, within
 from tables.realtime import realtime
 
 AT_A_TIME = 500
@@ -45,19 +45,18 @@ class Swept:
 def copies(copied: Copied, stale: Stale) -> Callable[[str, int], Awaitable[int]]:
     """How a table of copies is swept: by the versions of their rows."""
 
-    async def drop(topic: str, partition: int, held: copies_store.Copies) -> int:
+    async def drop(partition: int, held: copies_store.Copies) -> int:
         async with batch_transaction() as db:
             gone = await stale(db, held)
-        with writing(topic, partition):
-            copied.forget(gone)
+        copied.forget(partition, gone)
         return len(gone)
 
     async def sweep(topic: str, partition: int) -> int:
-        dropped = await drop(topic, partition, copied.unwritten(partition))
+        dropped = await drop(partition, copied.unwritten(partition))
         after = ""
         while held := copied.on_disk(partition, after, AT_A_TIME):
             after = next(reversed(held))
-            dropped += await drop(topic, partition, held)
+            dropped += await drop(partition, held)
             if not owns(topic, partition):
                 break
         return dropped
@@ -70,7 +69,7 @@ async def live_views(topic: str, partition: int) -> int:
     dropped, after = 0, b""
     while held := on_disk(realtime, partition, after, AT_A_TIME):
         after = held[-1][0]
-        with writing(topic, partition):
+        with within(topic, partition):
             for key, value in held:
                 presence = LIVE.presences.get(partition, {}).get(int(key))
                 now = orjson.dumps(presence.view()) if presence is not None and presence.visitors else None
@@ -87,7 +86,7 @@ async def scores(topic: str, partition: int) -> int:
     dropped, after, before_ms = 0, b"", clock.now_ms() - REPUTATION_HALVES_MS
     while held := on_disk(bot_scores, partition, after, AT_A_TIME):
         after = held[-1][0]
-        with writing(topic, partition):
+        with within(topic, partition):
             for key, value in held:
                 if int(value) < before_ms:
                     bot_scores.pop(key, None)

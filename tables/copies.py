@@ -5,37 +5,80 @@ again costs one write to RocksDB and the changelog, not one a batch. What a proc
 a copy; the row is read instead.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from faust.streams import current_event
+from faust.types import TP
 
 from analytics_app import clock
+from analytics_app.app import app
 from analytics_app.sessions.copies import Copies
 from analytics_app.sessions.state import Held
-from tables.disk import on_disk
+from tables.disk import on_disk, within
 
 _VERSION_BYTES = 8
 
 
-class Copied:
-    """A table, and what of it this process holds in memory. Each call needs the current event of its partition."""
+@dataclass(slots=True)
+class Saved:
+    """By partition, what a table is to hold, and to drop, once the transaction is committed."""
 
-    def __init__(self, table: Any) -> None:
+    held: dict[int, dict[str, Held]] = field(default_factory=lambda: defaultdict(dict))
+    over: dict[int, list[str]] = field(default_factory=dict)
+
+    def add(self, held: Mapping[str, Held], partition_of: Callable[[str], int]) -> None:
+        """Have the table hold those copies, by their keys."""
+        for key, copy in held.items():
+            self.held[partition_of(key)][key] = copy
+
+
+class Copied:
+    """A table that is partitioned as `topic` is, and what of it this process holds in memory."""
+
+    def __init__(self, table: Any, topic: str) -> None:
         self.table = table
+        self.topic = topic
         self._copies = Copies()
 
-    def held(self, keys: Iterable[str]) -> dict[str, Held | None]:
-        """The copies held of `keys`; None for one not held."""
-        return {key: self._copies.latest.get(key) or _unpack(self.table.get(key.encode())) for key in keys}
+    def held(self, partition_of: Mapping[str, int]) -> dict[str, Held | None]:
+        """The copies held of those keys, each given with its partition; None for one not held."""
+        found = {key: self._copies.latest.get(key) for key in partition_of}
+        elsewhere: dict[int, list[str]] = defaultdict(list)
+        for key, copy in found.items():
+            if copy is None:
+                elsewhere[partition_of[key]].append(key)
+        for partition, keys in elsewhere.items():
+            with within(self.topic, partition):
+                found.update({key: _unpack(self.table.get(key.encode())) for key in keys})
+        return found
 
-    def hold(self, saved: Mapping[str, Held]) -> None:
+    def keep(self, saved: Saved) -> None:
+        """Hold, and drop, what was committed, in the partitions that are this worker's.
+
+        One that was given to another worker meanwhile was stored by whoever came first, and is held by its owner now.
+        """
+        for partition in saved.held.keys() | saved.over.keys():
+            if TP(self.topic, partition) in app.consumer.assignment():
+                self.hold(partition, saved.held.get(partition, {}))
+                self.forget(partition, saved.over.get(partition, ()))
+
+    def hold(self, partition: int, copies: Mapping[str, Held]) -> None:
         """Hold what was written and committed."""
-        partition, now_s = _partition(), clock.monotonic()
-        for key, copy in saved.items():
+        now_s = clock.monotonic()
+        for key, copy in copies.items():
             self._copies.put(partition, key, copy, now_s)
-        for key, copy in self._copies.due(partition, now_s):
-            self.table[key.encode()] = copy.version.to_bytes(_VERSION_BYTES, "big") + copy.state
+        with within(self.topic, partition):
+            for key, copy in self._copies.due(partition, now_s):
+                self.table[key.encode()] = copy.version.to_bytes(_VERSION_BYTES, "big") + copy.state
+
+    def forget(self, partition: int, keys: Iterable[str]) -> None:
+        """Drop what can no longer change."""
+        with within(self.topic, partition):
+            for key in keys:
+                self._copies.drop(partition, key)
+                self.table.pop(key.encode(), None)
 
     def on_disk(self, partition: int, after: str, most: int) -> dict[str, int]:
         """By key, in order, the versions of up to `most` copies beyond `after` that the table has on disk.
@@ -51,19 +94,6 @@ class Copied:
         """By key, the versions of the copies that the table does not have yet."""
         held = {key: self._copies.latest.get(key) for key in self._copies.unwritten[partition]}
         return {key: copy.version if copy else 0 for key, copy in held.items()}
-
-    def forget(self, keys: Iterable[str]) -> None:
-        """Drop what can no longer change."""
-        partition = _partition()
-        for key in keys:
-            self._copies.drop(partition, key)
-            self.table.pop(key.encode(), None)
-
-
-def _partition() -> int:
-    event = current_event()
-    assert event is not None
-    return int(event.message.partition)
 
 
 def _unpack(value: bytes | None) -> Held | None:

@@ -58,8 +58,8 @@ def clear_away(table: Any, partitions: set[int], older_than_s: float) -> None:
 
 
 @contextmanager
-def writing(topic: str, partition: int) -> Iterator[None]:
-    """Inside, tables are written to in that partition, though no record of it is being worked on."""
+def within(topic: str, partition: int) -> Iterator[None]:
+    """Inside, tables are read and written in that partition, though no record of it is being worked on."""
     place = _Place(topic, partition)
     token = _current_event.set(weakref.ref(place))  # type: ignore[arg-type]
     try:

@@ -65,10 +65,12 @@ def make_samples(*samples: Sample, at: float = 0, **fields: Any) -> Samples:
     return Samples(**{**given, "device_type": "desktop", "samples": list(samples), **fields})
 
 
-def make_record(offset: int, *hits: AnyHit | Samples, writer: str = "edge-1", sequence: int | None = None) -> Record:
+def make_record(
+    offset: int, *hits: AnyHit | Samples, writer: str = "edge-1", sequence: int | None = None, partition: int = 0
+) -> Record:
     """A record as Kafka has it; its sequence follows its offset, as a single writer's does."""
     said = Gathered(writer, offset if sequence is None else sequence, list(hits))
-    return Record(offset, encode(said))
+    return Record(partition, offset, encode(said))
 
 
 def make_website(website_id: int = WEBSITE, **fields: Any) -> Website:

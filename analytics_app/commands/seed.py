@@ -95,6 +95,6 @@ async def _store(hits: list[AnyHit]) -> int:
         folded = logic.fold({}, hits, lambda _: rules)
         folded.states.clear()  # nobody goes on with these sessions
         await number_visitors(db, folded)
-        await writes_store.write(db, PARTITION, folded)
+        await writes_store.write(db, PARTITION, folded, lambda _: PARTITION)
         await unseal(db, logic.days_changed(folded))
     return len(folded.events)

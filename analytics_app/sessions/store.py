@@ -92,7 +92,7 @@ async def claim_client_ids(db: AsyncDriver, hits: Sequence[AnyHit]) -> dict[int,
 
 
 async def forget_states(db: AsyncDriver, partition: int, before: datetime, most: int) -> list[str]:
-    """Delete up to `most` states of the partition that nothing can change any more; returns their keys."""
+    """Delete up to `most` states of a partition that nothing can change any more; returns their keys."""
     rows = await db.execute(
         "DELETE FROM session_states WHERE key IN (SELECT key FROM session_states "
         "WHERE partition = %s AND last_at < %s LIMIT %s) RETURNING key",

@@ -1,7 +1,7 @@
 """SQL of what a fold comes to: events, sessions, rollups and states; all in the batch's transaction."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -17,11 +17,12 @@ from analytics_app.sessions.terms import Named, number_terms
 _json = msgspec.json.Encoder()
 
 
-async def write(db: AsyncDriver, partition: int, folded: Folded) -> dict[str, Held]:
+async def write(db: AsyncDriver, partition: int, folded: Folded, partition_of: Callable[[str], int]) -> dict[str, Held]:
     """Write what a fold came to, its visitors numbered.
 
-    Returns the changed states as tables may hold them once this is committed. The statements go to Postgres at a
-    stroke, whose answers are awaited together; so none of them may be a COPY.
+    `partition` is one whose position the caller has locked, `partition_of` gives that of a session key. Returns the
+    changed states as tables may hold them once this is committed. The statements go to Postgres at a stroke, whose
+    answers are awaited together; so none of them may be a COPY.
     """
     named = await number_terms(db, _terms(folded))
     async with db.pipeline():
@@ -30,7 +31,7 @@ async def write(db: AsyncDriver, partition: int, folded: Folded) -> dict[str, He
         await _update_sessions(db, named, [change for change in folded.changes.values() if not change.opened_by])
         await _update_engagement(db, folded.engagement)
         await _add_to_rollups(db, partition, folded)
-        return await _save_states(db, partition, folded)
+        return await _save_states(db, folded, partition_of)
 
 
 def _terms(folded: Folded) -> dict[tuple[int, TermKind], set[str]]:
@@ -203,21 +204,21 @@ async def _add_to_rollups(db: AsyncDriver, partition: int, folded: Folded) -> No
     )
 
 
-async def _save_states(db: AsyncDriver, partition: int, folded: Folded) -> dict[str, Held]:
+async def _save_states(db: AsyncDriver, folded: Folded, partition_of: Callable[[str], int]) -> dict[str, Held]:
     if not folded.states:
         return {}
     version = new_version()
     saved = {key: Held(version, encode_state(folded.states[key])) for key in sorted(folded.states)}
     await db.execute(
         "INSERT INTO session_states (key, version, partition, first_at, last_at, state) "
-        f"SELECT k, %s, %s, {_time('f')}, {_time('l')}, s "
-        "FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bytea[]) AS n (k, f, l, s) "
+        f"SELECT k, %s, p, {_time('f')}, {_time('l')}, s "
+        "FROM unnest(%s::uuid[], %s::int[], %s::bigint[], %s::bigint[], %s::bytea[]) AS n (k, p, f, l, s) "
         "ON CONFLICT (key) DO UPDATE SET version = excluded.version, first_at = excluded.first_at, "
         "last_at = excluded.last_at, state = excluded.state",
         (
             version,
-            partition,
             hexes(saved),
+            numbers(partition_of(key) for key in saved),
             numbers(folded.states[key].first_ms for key in saved),
             numbers(folded.states[key].seen_ms for key in saved),
             binaries(held.state for held in saved.values()),

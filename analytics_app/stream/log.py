@@ -47,7 +47,7 @@ class Log:
         while len(found) < len(wanted):
             missing = [tp for tp in wanted if tp.partition not in found]
             for tp, batch in (await self._consumer.getmany(*missing, timeout_ms=500)).items():
-                found[tp.partition] = Record(batch[0].offset, batch[0].value)
+                found[tp.partition] = Record(tp.partition, batch[0].offset, batch[0].value)
         return found
 
 

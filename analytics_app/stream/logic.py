@@ -19,6 +19,7 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 class Record:
     """A record as Kafka has it."""
 
+    partition: int
     offset: int
     value: bytes
 
@@ -32,7 +33,7 @@ class Gap(RuntimeError):
 
 
 def fresh(next_offset: int, records: Iterable[Record]) -> list[Record]:
-    """The records that continue from `next_offset`, in order, each once.
+    """The records of one partition that continue from `next_offset`, in order, each once.
 
     After a rebalance a batch can hold offsets 120, 100…119, 120, 121, the first of them fetched before it; an offset
     is the same record whenever it comes. What lies below the cursor was stored before. Raises `Gap` where one lies
@@ -57,6 +58,7 @@ def digest_of(record: Record) -> bytes:
 class Failure:
     """A record, or one hit of it, that cannot be stored, and why."""
 
+    partition: int
     offset: int
     value: bytes
     error: str
@@ -66,6 +68,7 @@ class Failure:
 class Parsed:
     """A record as read: who wrote it, its good hits, and what of it cannot be stored."""
 
+    partition: int
     offset: int
     writer: str = ""
     sequence: int = 0
@@ -73,13 +76,18 @@ class Parsed:
     failures: list[Failure] = field(default_factory=list)
 
 
+Writer = tuple[int, str]
+"""A partition, and who writes to it: sequences are counted within both."""
+
+
 @dataclass(slots=True)
 class Admitted:
-    """What of a batch is to be stored: its hits in order with the offset of each, and what else is to be noted."""
+    """What of a batch is to be stored: its hits in order, from where each came, and what else is to be noted."""
 
     hits: list[Any] = field(default_factory=list)
+    partitions: list[int] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
-    sequences: dict[str, int] = field(default_factory=dict)
+    sequences: dict[Writer, int] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)
 
@@ -90,21 +98,23 @@ def parse(record: Record, reader: Reader[Any] = HITS) -> Parsed:
         whole = reader.record(record.value)
     except UNREADABLE:
         return _salvage(record, reader)
-    return Parsed(record.offset, whole.writer, whole.sequence, whole.hits)
+    return Parsed(record.partition, record.offset, whole.writer, whole.sequence, whole.hits)
 
 
-def admit(records: Iterable[Parsed], stored: Mapping[str, int]) -> Admitted:
+def admit(records: Iterable[Parsed], stored: Mapping[Writer, int]) -> Admitted:
     """Leave out what a producer wrote twice: `stored` holds the highest sequence stored of each writer."""
     batch = Admitted()
     for record in records:
         count = len(record.hits) + len(record.failures)
         batch.outcomes["received"] += count
         if record.writer:
-            if record.sequence <= max(batch.sequences.get(record.writer, -1), stored.get(record.writer, -1)):
+            writer = (record.partition, record.writer)
+            if record.sequence <= max(batch.sequences.get(writer, -1), stored.get(writer, -1)):
                 batch.outcomes["written_twice"] += count
                 continue
-            batch.sequences[record.writer] = record.sequence
+            batch.sequences[writer] = record.sequence
         batch.hits.extend(record.hits)
+        batch.partitions.extend([record.partition] * len(record.hits))
         batch.offsets.extend([record.offset] * len(record.hits))
         batch.failures.extend(record.failures)
         batch.outcomes["failed"] += len(record.failures)
@@ -113,19 +123,20 @@ def admit(records: Iterable[Parsed], stored: Mapping[str, int]) -> Admitted:
 
 def _salvage(record: Record, reader: Reader[Any]) -> Parsed:
     """The good hits of a record with bad ones, and the bad ones; set aside whole where there is no good one."""
+    place = record.partition, record.offset
     try:
         head, raw_hits = split_hits(record.value)
         raw = read_raw_hits(head)
     except (ValueError, *UNREADABLE) as error:
-        return Parsed(record.offset, failures=[Failure(record.offset, record.value, f"not a record: {error}")])
-    parsed = Parsed(record.offset, raw.writer, raw.sequence)
+        return Parsed(*place, failures=[Failure(*place, record.value, f"not a record: {error}")])
+    parsed = Parsed(*place, raw.writer, raw.sequence)
     for hit in raw_hits:
         try:
             parsed.hits.append(reader.item(hit))
         except UNREADABLE as error:
-            parsed.failures.append(Failure(record.offset, hit, str(error)))
+            parsed.failures.append(Failure(*place, hit, str(error)))
     if not parsed.hits and len(parsed.failures) > 1:
-        parsed.failures = [Failure(record.offset, record.value, f"no good hit: {parsed.failures[0].error}")]
+        parsed.failures = [Failure(*place, record.value, f"no good hit: {parsed.failures[0].error}")]
     return parsed
 
 

@@ -1,15 +1,19 @@
-"""SQL of the stream's bookkeeping. Every function belongs to the transaction of one partition's batch."""
+"""SQL of the stream's bookkeeping. Every function belongs to the transaction of a batch."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
+from analytics_app.arrays import binaries, numbers, texts
 from analytics_app.db import AsyncDriver
-from analytics_app.stream.logic import Failure
+from analytics_app.stream.logic import Failure, Writer
 
-_LOCK = "SELECT next_offset FROM stream_positions WHERE topic = %s AND partition = %s FOR UPDATE"
+_LOCK = (
+    "SELECT partition, next_offset FROM stream_positions WHERE topic = %s AND partition = ANY(%s::int[]) "
+    "ORDER BY partition FOR UPDATE"
+)
 _SEQUENCES = (
-    "SELECT writer, sequence FROM stream_writers WHERE topic = %s AND partition = %s AND writer = ANY(%s::text[])"
+    "SELECT partition, writer, sequence FROM stream_writers JOIN unnest(%s::int[], %s::text[]) AS wanted (p, w) "
+    "ON partition = p AND writer = w WHERE topic = %s"
 )
 
 
@@ -39,19 +43,6 @@ async def begin_position(db: AsyncDriver, topic: str, partition: int, offset: in
     )
 
 
-async def lock_position(db: AsyncDriver, topic: str, partition: int) -> int:
-    """The next offset to store, locked until the transaction ends: nobody else stores from the partition meanwhile."""
-    row = await (await db.execute(_LOCK, (topic, partition))).fetchone()
-    if row is None:
-        await db.execute(
-            "INSERT INTO stream_positions (topic, partition, next_offset) VALUES (%s, %s, 0) ON CONFLICT DO NOTHING",
-            (topic, partition),
-        )
-        row = await (await db.execute(_LOCK, (topic, partition))).fetchone()
-    assert row is not None
-    return int(row[0])
-
-
 async def stand_for_batch(db: AsyncDriver) -> None:
     """Be a batch under way, until the transaction ends, though of no partition.
 
@@ -61,58 +52,87 @@ async def stand_for_batch(db: AsyncDriver) -> None:
     await db.execute("LOCK TABLE stream_positions IN ROW SHARE MODE")
 
 
-async def begin_batch(db: AsyncDriver, topic: str, partition: int, writers: list[str]) -> tuple[int, dict[str, int]]:
-    """The next offset to store, locked, and the highest sequence stored of each of `writers`: asked at a stroke."""
+async def begin_batch(
+    db: AsyncDriver, topic: str, partitions: Sequence[int], writers: Collection[Writer]
+) -> tuple[dict[int, int], dict[Writer, int]]:
+    """The next offset to store of each of `partitions`, and the highest sequence stored of each of `writers`.
+
+    The positions are locked until the transaction ends: nobody else stores from these partitions meanwhile. In their
+    order, so that two workers who both think a partition theirs wait for each other and never in a circle.
+    """
+    positions, stored = await _asked_at_a_stroke(db, topic, partitions, writers)
+    if missing := [partition for partition in partitions if partition not in positions]:
+        for partition in missing:  # nothing was ever stored from it
+            await begin_position(db, topic, partition, 0)
+        positions, stored = await _asked_at_a_stroke(db, topic, partitions, writers)
+    return positions, stored
+
+
+async def _asked_at_a_stroke(
+    db: AsyncDriver, topic: str, partitions: Sequence[int], writers: Collection[Writer]
+) -> tuple[dict[int, int], dict[Writer, int]]:
     async with db.pipeline():
-        locked = await db.execute(_LOCK, (topic, partition))
-        # A statement of its own, which sees what was committed while the lock was waited for.
-        known = await db.execute(_SEQUENCES, (topic, partition, writers))
-        row = await locked.fetchone()
-        stored = {writer: sequence async for writer, sequence in known}
-    if row is None:  # nothing was ever stored from the partition
-        return await lock_position(db, topic, partition), await sequences(db, topic, partition, writers)
-    return int(row[0]), stored
+        locked = await db.execute(_LOCK, (topic, numbers(sorted(partitions))))
+        # A statement of its own, which sees what was committed while the locks were waited for.
+        known = await db.execute(_SEQUENCES, (*_columns(writers), topic))
+        positions = {partition: next_offset async for partition, next_offset in locked}
+        stored = {(partition, writer): sequence async for partition, writer, sequence in known}
+    return positions, stored
 
 
-async def move_position(
-    db: AsyncDriver, topic: str, partition: int, next_offset: int, digest: bytes | None, stream_at: datetime | None
-) -> None:
-    """Note that everything below `next_offset` is stored."""
+def _columns(writers: Collection[Writer]) -> tuple[str, str]:
+    return numbers(partition for partition, _ in writers), texts(writer for _, writer in writers)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """How far a batch has come in one partition: see `analytics_app.stream.models.PositionRow`."""
+
+    partition: int
+    next_offset: int
+    last_digest: bytes
+    stream_at_ms: int | None
+
+
+async def move_positions(db: AsyncDriver, topic: str, moves: Sequence[Move]) -> None:
+    """Note that everything below these offsets is stored."""
     await db.execute(
-        "UPDATE stream_positions SET next_offset = %s, last_digest = %s, updated_at = now(), "
-        "stream_at = greatest(stream_at, %s) WHERE topic = %s AND partition = %s",
-        (next_offset, digest, stream_at, topic, partition),
+        "UPDATE stream_positions p SET next_offset = n.o, last_digest = n.d, updated_at = now(), "
+        "stream_at = greatest(stream_at, timestamptz 'epoch' + n.ms * interval '1 millisecond') "
+        "FROM unnest(%s::int[], %s::bigint[], %s::bytea[], %s::bigint[]) AS n (p, o, d, ms) "
+        "WHERE topic = %s AND partition = n.p",
+        (
+            numbers(move.partition for move in moves),
+            numbers(move.next_offset for move in moves),
+            binaries(move.last_digest for move in moves),
+            numbers(move.stream_at_ms for move in moves),
+            topic,
+        ),
     )
 
 
-async def sequences(db: AsyncDriver, topic: str, partition: int, writers: list[str]) -> dict[str, int]:
-    """The highest sequence stored of each of `writers` in the partition."""
-    rows = await db.execute(_SEQUENCES, (topic, partition, writers))
-    return {writer: sequence async for writer, sequence in rows}
-
-
-async def keep_sequences(db: AsyncDriver, topic: str, partition: int, highest: Mapping[str, int]) -> None:
+async def keep_sequences(db: AsyncDriver, topic: str, highest: Mapping[Writer, int]) -> None:
     """Note the highest sequence stored of each writer."""
     writers = sorted(highest)
     await db.execute(
         "INSERT INTO stream_writers (topic, partition, writer, sequence) "
-        "SELECT %s, %s, * FROM unnest(%s::text[], %s::bigint[]) ON CONFLICT (topic, partition, writer) "
+        "SELECT %s, * FROM unnest(%s::int[], %s::text[], %s::bigint[]) ON CONFLICT (topic, partition, writer) "
         "DO UPDATE SET sequence = greatest(stream_writers.sequence, excluded.sequence), seen_at = now()",
-        (topic, partition, writers, [highest[writer] for writer in writers]),
+        (topic, *_columns(writers), numbers(highest[writer] for writer in writers)),
     )
 
 
-async def keep_failures(db: AsyncDriver, topic: str, partition: int, failures: Iterable[Failure]) -> None:
+async def keep_failures(db: AsyncDriver, topic: str, failures: Iterable[Failure]) -> None:
     """Set aside what cannot be stored, whole, to be replayed or discarded."""
     async with db.cursor() as cursor:
         await cursor.executemany(
             'INSERT INTO failed_records (topic, partition, "offset", value, error) VALUES (%s, %s, %s, %s, %s)',
-            [(topic, partition, failure.offset, failure.value, _storable(failure.error)) for failure in failures],
+            [(topic, one.partition, one.offset, one.value, _storable(one.error)) for one in failures],
         )
 
 
 async def add_outcomes(db: AsyncDriver, topic: str, partition: int, outcomes: Mapping[str, int]) -> None:
-    """Add to the partition's count of each outcome."""
+    """Add to the count of each outcome; what a batch of several partitions came to stands with one of them."""
     names = sorted(name for name, hits in outcomes.items() if hits)
     if names:
         await db.execute(

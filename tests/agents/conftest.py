@@ -3,7 +3,7 @@
 import itertools
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import Mock
@@ -28,15 +28,15 @@ class FakeTable:
     def __init__(self) -> None:
         self.copies: dict[str, Any] = {}
 
-    def held(self, keys: Iterable[str]) -> dict[str, Any]:
-        return {key: self.copies.get(key) for key in keys}
+    def held(self, partition_of: Mapping[str, int]) -> dict[str, Any]:
+        return {key: self.copies.get(key) for key in partition_of}
 
-    def hold(self, saved: Mapping[str, Any]) -> None:
-        self.copies.update(saved)
-
-    def forget(self, keys: Iterable[str]) -> None:
-        for key in keys:
-            self.copies.pop(key, None)
+    def keep(self, saved: Any) -> None:
+        for held in saved.held.values():
+            self.copies.update(held)
+        for keys in saved.over.values():
+            for key in keys:
+                self.copies.pop(key, None)
 
 
 @dataclass
@@ -61,16 +61,15 @@ class Worker:
         """Each hit as the next record of its partition."""
         made = []
         for hit in hits:
-            made.append(make_record(self.next_offset[partition], hit, writer=writer))
+            made.append(make_record(self.next_offset[partition], hit, writer=writer, partition=partition))
             self.next_offset[partition] += 1
         return made
 
-    async def store(self, records: Sequence[Record], partition: int = 0) -> list[Any]:
+    async def store(self, records: Sequence[Record]) -> list[Any]:
         """Store a batch as the agent does: the table is written after the commit."""
-        written: list[Any] = await self.sink.store(partition, records)
+        written: list[Any] = await self.sink.store(records)
         for one in written:
-            self.table.hold(one.after.held)
-            self.table.forget(one.after.over)
+            self.table.keep(one.after)
         return written
 
     async def rows(self, query: str, *given: Any) -> list[Any]:

@@ -32,14 +32,12 @@ class Follower:
     async def follow(self, most: int = 1_000_000) -> None:
         """Store the records that wait, as the agent does, up to `most` of them."""
         taken, self.waiting = self.waiting[:most], self.waiting[most:]
-        batches: dict[int, list[Record]] = defaultdict(list)
+        records: list[Record] = []
         for partition, value in taken:
-            batches[partition].append(Record(self.next_offset[partition], value))
+            records.append(Record(partition, self.next_offset[partition], value))
             self.next_offset[partition] += 1
-        for partition, records in sorted(batches.items()):
-            for one in await self.sink.store(partition, records):
-                self.table.hold(one.after.held)
-                self.table.forget(one.after.over)
+        for one in await self.sink.store(records):
+            self.table.keep(one.after)
 
     async def define(self, *steps: oracle.Step, is_strict: bool = False, window_hours: int = 1) -> int:
         """Make a funnel of the worker's website, which is made where it is missing; returns its id."""

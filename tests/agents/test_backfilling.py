@@ -114,7 +114,7 @@ async def test_it_does_not_begin_before_the_batches_under_way_have_ended(toys, w
         running = asyncio.create_task(backfilling.run_once({"toys": count_to_five}))
         await asyncio.sleep(0.3)
         # A batch that began after the request knows the definition: it is not waited for.
-        await worker.store(worker.records(make_hit(website_id=worker.website_id), partition=1), partition=1)
+        await worker.store(worker.records(make_hit(website_id=worker.website_id), partition=1))
         assert await steps(wanted) == []
     assert await running
     assert await steps(wanted) == [(1, 1)]

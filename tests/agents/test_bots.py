@@ -167,6 +167,6 @@ async def test_detections_of_the_edge_are_stored_once_and_accounted_for(worker, 
         for n in range(4)
     ]  # fmt: skip
     async with batch_transaction() as db:
-        written = await bot_detections.write(db, 0, [*made, made[0]])
+        written = await bot_detections.write(db, [*made, made[0]], [0] * 5)
     assert written.outcomes == {"stored": 3, "duplicate": 1, "ignored_website_gone": 1}
     assert (await counted(worker))[1] == 3

@@ -287,7 +287,7 @@ async def test_a_failed_record_that_names_the_visitor_by_number_goes_too(worker,
     number = await worker.value("SELECT number FROM visitors WHERE website_id = %s", worker.website_id)
     async with batch_transaction() as db:
         for place, said in enumerate((b'{"visitor":%d,"text":"/"}', b'{"visitor":%d1,"text":"/"}')):
-            await stream.keep_failures(db, worker.topic, 0, [Failure(place, said % number, "wrong")])
+            await stream.keep_failures(db, worker.topic, [Failure(0, place, said % number, "wrong")])
     assert (await erase(worker, visitor))["failed_records"] == 1
 
 
@@ -297,8 +297,8 @@ async def test_failed_records_that_name_the_visitor_go_too(worker, hit, visitor)
 
     await worker.store(worker.records(hit(0)))
     async with batch_transaction() as db:
-        await stream.keep_failures(db, worker.topic, 0, [Failure(7, f'{{"visitor":"{visitor}"}}'.encode(), "wrong")])
-        await stream.keep_failures(db, worker.topic, 0, [Failure(8, b'{"visitor":"another"}', "wrong")])
+        await stream.keep_failures(db, worker.topic, [Failure(0, 7, f'{{"visitor":"{visitor}"}}'.encode(), "wrong")])
+        await stream.keep_failures(db, worker.topic, [Failure(0, 8, b'{"visitor":"another"}', "wrong")])
     assert (await erase(worker, visitor))["failed_records"] == 1
     left = await worker.rows('SELECT "offset" FROM failed_records WHERE topic = %s', worker.topic)
     assert left == [(8,)]

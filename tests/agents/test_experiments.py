@@ -49,10 +49,10 @@ class Running:
     def record(self, *exposures: Exposure, sequence: int | None = None) -> Record:
         offset, self.offset = self.offset, self.offset + 1
         said = Gathered("edge-1", offset if sequence is None else sequence, list(exposures))
-        return Record(offset, encode(said))
+        return Record(0, offset, encode(said))
 
     async def store(self, *records: Record) -> None:
-        await self.sink.store(0, records)
+        await self.sink.store(records)
 
     async def rows(self) -> dict[str, tuple[int, float, bool]]:
         """By the visitor's hash: which variant (0 or 1), when (seconds after noon), and whether it saw two."""
@@ -154,7 +154,7 @@ async def test_a_crash_between_writing_and_committing_leaves_nothing(running: Ru
         raise RuntimeError("crash")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sink_module.store, "move_position", crash)
+        patch.setattr(sink_module.store, "move_positions", crash)
         with pytest.raises(RuntimeError, match="crash"):
             await running.store(record)
     assert (await running.rows(), await running.outcomes()) == ({}, {})
@@ -167,7 +167,7 @@ async def test_a_record_that_cannot_be_read_is_set_aside_and_the_others_are_stor
     good = running.exposure()
     record = running.record(good)
     value = record.value.replace(b'"hits":[', b'"hits":[{"experiment_id":"x"},')
-    await running.store(Record(record.offset, value))
+    await running.store(Record(0, record.offset, value))
     assert list(await running.rows()) == [good.visitor]
     assert await running.outcomes() == {"received": 2, "stored": 1, "failed": 1}
 

@@ -77,7 +77,7 @@ async def test_an_attempt_goes_on_in_another_session_and_another_partition(worke
     await follower.define(A, SIGNUP, window_hours=24)
     await worker.store(worker.records(hit(0, "/a")))
     later = make_event(5 * HOUR, website_id=worker.website_id, session_key=secrets.token_hex(16))
-    await worker.store(worker.records(later, partition=1), partition=1)
+    await worker.store(worker.records(later, partition=1))
     await follower.follow()
     assert await attempts(follower) == [(0, 5 * HOUR)]
 
@@ -119,9 +119,9 @@ async def test_a_batch_that_is_undone_tells_the_same_again(worker, follower, hit
     failing_folded = []
     write = agent.writes_store.write
 
-    async def remember(db, partition, folded):
+    async def remember(db, partition, folded, partition_of):
         failing_folded[:] = [folded]
-        return await write(db, partition, folded)
+        return await write(db, partition, folded, partition_of)
 
     monkeypatch.setattr(agent.writes_store, "write", remember)
     monkeypatch.setattr(agent.sealing_store, "unseal", fail_once)
@@ -350,7 +350,7 @@ async def test_rows_are_what_brute_force_finds_in_the_events_whatever_happens(wo
             many = chance.randint(1, 6)
             batch, hits = hits[:many], hits[many:]
             partition = chance.randint(0, 1)
-            await worker.store(worker.records(*batch, partition=partition), partition=partition)
+            await worker.store(worker.records(*batch, partition=partition))
         elif happens < 0.62 and len(funnels) < 4:
             made = some_steps(chance), chance.random() < 0.4, chance.randint(1, 3)
             funnels.append(await follower.define(*made[0], is_strict=made[1], window_hours=made[2]))

@@ -48,7 +48,7 @@ class Pages:
         for lot in lots:
             records.append(make_record(self.offset, lot, writer=writer))
             self.offset += 1
-        return await self.sink.store(0, records)
+        return await self.sink.store(records)
 
     async def read(self, kind, pattern="/", viewport=Viewport.DESKTOP, device=None, since=None, until=None) -> Grid:
         start, end = (at_ms(-30 * DAY) if since is None else since), (NOW if until is None else until)
@@ -140,7 +140,7 @@ async def test_what_comes_twice_counts_once(pages, lot):
     assert await pages.points(Kind.CLICK) == {(0, 0): 1}
     pages.offset -= 1  # the log gives the last record again
     await pages.store(again)
-    await pages.sink.store(0, [make_record(pages.offset, lot(make_sample(1, 5, 5)), sequence=pages.offset - 1)])
+    await pages.sink.store([make_record(pages.offset, lot(make_sample(1, 5, 5)), sequence=pages.offset - 1)])
     assert await pages.points(Kind.CLICK) == {(0, 0): 1}
 
 

@@ -24,9 +24,9 @@ def store(worker, monkeypatch):
 
     async def store(lots=(), chunks=()):
         async with batch_transaction() as db:
-            sampled = await heatmaps.write(db, 0, list(lots))
+            sampled = await heatmaps.write(db, list(lots), [0] * len(lots))
         async with batch_transaction() as db:
-            recorded = await replays.write(db, 0, list(chunks))
+            recorded = await replays.write(db, list(chunks), [0] * len(chunks))
         return sampled.outcomes, recorded.outcomes
 
     return store

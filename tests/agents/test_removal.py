@@ -105,7 +105,7 @@ async def test_sessions_of_a_visitor_are_found_however_old_and_their_states_with
 
 async def test_a_removal_waits_for_the_batch_under_way_and_takes_out_what_it_wrote(worker, hit):
     async with batch_transaction() as db:
-        await agent.write(db, 0, [hit(0), hit(5)])
+        await agent.write(db, [hit(0), hit(5)], [0, 0])
         removing = asyncio.create_task(remove_key(worker))
         await asyncio.sleep(0.2)
         assert not removing.done()

@@ -42,7 +42,7 @@ class Keeper:
         for chunk in chunks:
             records.append(make_record(self.next_offset, chunk))
             self.next_offset += 1
-        await self.sink.store(0, records)
+        await self.sink.store(records)
 
     async def replay(self) -> Any:
         from analytics_app.db import transaction

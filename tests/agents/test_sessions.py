@@ -1,6 +1,5 @@
 """From hits to rows: what the worker writes is what the fold says, whatever its table holds."""
 
-import asyncio
 import random
 import secrets
 from dataclasses import replace
@@ -9,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from agents import sessions as agent
+from analytics_app import removal
 from analytics_app.records import Active
 from analytics_app.sessions import state as states
 from analytics_app.sessions import store
@@ -92,7 +92,7 @@ async def test_a_visitor_has_one_number_a_website_whatever_batch_and_partition_i
     await worker.store(worker.records(hit(0), hit(0, website_id=other)))
     await worker.store(worker.records(hit(3 * HOUR)))
     elsewhere = [hit(at, session_key=secrets.token_hex(16)) for at in (0, 9 * HOUR)]
-    await worker.store(worker.records(*elsewhere, partition=1), partition=1)
+    await worker.store(worker.records(*elsewhere, partition=1))
     query = "SELECT website_id, count(DISTINCT visitor), count(*) FROM sessions WHERE website_id = ANY(%s) GROUP BY 1"
     assert sorted(await worker.rows(query, [worker.website_id, other])) == [(worker.website_id, 1, 4), (other, 1, 1)]
     first_seen = "SELECT first_seen_at FROM visitors WHERE website_id = %s"
@@ -152,7 +152,7 @@ async def another_worker_goes_on(worker, hit):
     first, second, third = hit(0), hit(60), hit(120)
     records = worker.records(first, second, third)
     await worker.store(records[:1])
-    await worker.sink.store(0, records[1:2])
+    await worker.sink.store(records[1:2])
     await worker.store(records[2:])
     return [one.event_id for one in (first, second, third)]
 
@@ -229,15 +229,35 @@ async def test_a_batch_that_is_taken_apart_goes_on_from_what_its_first_part_wrot
 async def test_states_that_nothing_can_change_any_more_are_forgotten_by_row_and_table(worker, hit, monkeypatch):
     monkeypatch.setattr(agent, "FORGET_EVERY", 1)
     over, late, live = (hit(at, session_key=secrets.token_hex(16)) for at in (-30 * HOUR, -24 * HOUR, 0))
-    await worker.store(worker.records(over, partition=9), partition=9)
-    await worker.store(worker.records(late, partition=9), partition=9)
-    await worker.store(worker.records(live, partition=9), partition=9)
+    await worker.store(worker.records(over, partition=9))
+    await worker.store(worker.records(late, partition=9))
+    await worker.store(worker.records(live, partition=9))
     assert set(worker.table.copies) == {late.session_key, live.session_key}
     query = "SELECT count(*) FROM session_states WHERE key = ANY(%s::uuid[])"
     assert await worker.value(query, [over.session_key, late.session_key, live.session_key]) == 2
     await worker.store(worker.records(hit(-24 * HOUR + 20 * MINUTE, session_key=late.session_key)))
     assert len(await worker.sessions()) == 3
     assert await worker.differences() == []
+
+
+async def test_states_are_forgotten_in_each_partition_of_a_batch(worker, hit, monkeypatch):
+    monkeypatch.setattr(agent, "FORGET_EVERY", 1)
+    over = {partition: hit(-30 * HOUR, session_key=secrets.token_hex(16)) for partition in (7, 8)}
+    await worker.store([record for p, one in over.items() for record in worker.records(one, partition=p)])
+    live = {partition: hit(0, session_key=secrets.token_hex(16)) for partition in (7, 8)}
+    await worker.store([record for p, one in live.items() for record in worker.records(one, partition=p)])
+    assert set(worker.table.copies) == {one.session_key for one in live.values()}
+
+
+async def test_a_batch_of_which_every_hit_is_left_out_may_be_the_one_that_forgets(worker, hit, monkeypatch):
+    monkeypatch.setattr(agent, "FORGET_EVERY", 1)
+
+    async def left_out(_db, hits):
+        return dict.fromkeys(range(len(hits)), "bot")
+
+    monkeypatch.setattr(removal, "LEFT_OUT", (left_out,))
+    await worker.store(worker.records(hit(0), hit(1)))
+    assert await worker.outcomes() == {"received": 2, "ignored_bot": 2}
 
 
 async def test_a_hit_from_the_future_makes_the_worker_forget_nothing_that_is_live(worker, hit, monkeypatch):
@@ -288,7 +308,7 @@ async def test_any_history_gives_the_rows_that_the_fold_gives_in_memory(worker, 
         if rng.random() < 0.2:
             worker.table.copies.clear()
         offered = records[-len(made) - rng.randint(0, 10) :] if rng.random() < 0.5 else made
-        await (worker.store if rng.random() < 0.8 else lambda batch: worker.sink.store(0, batch))(offered)
+        await (worker.store if rng.random() < 0.8 else worker.sink.store)(offered)
     websites = (worker.website_id, worker.website_id + 1)
     assert await worker.sessions(*websites) == ledger.sessions
     assert await worker.differences(*websites) == []
@@ -301,8 +321,7 @@ async def test_any_history_gives_the_rows_that_the_fold_gives_in_memory(worker, 
     assert {row[0]: tuple(row[1:]) for row in rows} == ledger.counted()["engagement"]
 
 
-async def test_sessions_of_many_partitions_at_once_are_all_right(worker, hit, monkeypatch):
-    """As many at once as leave one connection for each: more would wait for each other for ever."""
+async def test_sessions_of_many_partitions_in_one_batch_are_all_right(worker, hit):
     partitions = 24
     websites = {p: worker.website_id + p for p in range(partitions)}
     hits = {
@@ -313,11 +332,7 @@ async def test_sessions_of_many_partitions_at_once_are_all_right(worker, hit, mo
         for p in range(partitions)
     }
 
-    async def store_one(p):
-        async with agent._turns:
-            await worker.store(worker.records(*hits[p], partition=p), partition=p)
-
-    await asyncio.wait_for(asyncio.gather(*(store_one(p) for p in range(partitions))), 30)
+    await worker.store([record for p in hits for record in worker.records(*hits[p], partition=p)])
     assert await worker.outcomes() == {"received": 5 * partitions, "stored": 5 * partitions}
     assert await worker.differences(*websites.values()) == []
     worker.log.warning.assert_not_called()

@@ -72,7 +72,7 @@ async def test_workers_that_both_hold_a_partition_store_each_hit_once(worker, hi
 
     async def offer(sink, partition, step):
         for first in range(0, 30, step):
-            await sink.store(partition, records[partition][: first + step])
+            await sink.store(records[partition][: first + step])
 
     await asyncio.gather(*(offer(sink, p, step) for p in range(4) for sink, step in ((worker.sink, 7), (other, 4))))
     assert await worker.event_ids() == sorted(one.event_id for of in hits.values() for one in of)
@@ -94,7 +94,7 @@ async def test_what_a_producer_wrote_twice_is_stored_once(worker, hit):
 async def test_a_sequence_counts_within_its_partition_and_writer(worker, hit):
     hits = [hit(at) for at in range(3)]
     await worker.store([make_record(0, hits[0], sequence=1)])
-    await worker.store([make_record(0, hits[1], sequence=1)], partition=1)
+    await worker.store([make_record(0, hits[1], sequence=1, partition=1)])
     await worker.store([make_record(1, hits[2], sequence=1, writer="edge-2")])
     assert len(await worker.event_ids()) == 3
 
@@ -104,9 +104,7 @@ async def test_a_client_that_sends_a_hit_again_counts_once_in_whatever_batch_and
     kept = hit(0, client_id=client_id)
     await worker.store(worker.records(kept, hit(1, client_id=client_id)))
     await worker.store(worker.records(hit(2, client_id=client_id)))
-    await worker.store(
-        worker.records(hit(3, client_id=client_id, session_key=secrets.token_hex(16)), partition=1), partition=1
-    )
+    await worker.store(worker.records(hit(3, client_id=client_id, session_key=secrets.token_hex(16)), partition=1))
     assert await worker.event_ids() == [kept.event_id]
     assert await worker.outcomes() == {"received": 4, "stored": 1, "duplicate": 3}
     assert await worker.differences() == []
@@ -117,10 +115,93 @@ async def test_two_partitions_that_claim_the_same_clients_ids_at_once_agree(work
     mine = [hit(0, client_id=one) for one in ids]
     theirs = [hit(0, client_id=one, session_key=secrets.token_hex(16)) for one in reversed(ids)]
     records = [worker.records(*mine), worker.records(*theirs, partition=1)]
-    await asyncio.gather(worker.store(records[0][:10], 0), worker.store(records[1][:10], 1))
-    await asyncio.gather(worker.store(records[0], 0), worker.store(records[1], 1))
+    await asyncio.gather(worker.store(records[0][:10]), worker.store(records[1][:10]))
+    await asyncio.gather(worker.store(records[0]), worker.store(records[1]))
     assert len(await worker.event_ids()) == 40
     assert await worker.outcomes() == {"received": 80, "stored": 40, "duplicate": 40}
+    assert await worker.differences() == []
+
+
+# Several partitions in one batch.
+
+
+async def test_a_batch_of_several_partitions_is_one_transaction(worker, hit, monkeypatch):
+    begun = []
+
+    @asynccontextmanager
+    async def counted():
+        begun.append(1)
+        async with batch_transaction() as db:
+            yield db
+
+    monkeypatch.setattr(sink_module, "batch_transaction", counted)
+    keys = {p: secrets.token_hex(16) for p in (0, 2, 3)}
+    hits = {p: [hit(at, session_key=keys[p], visitor=keys[p]) for at in range(p + 1)] for p in keys}
+    await worker.store([record for p in (3, 0, 2) for record in worker.records(*hits[p], partition=p)])
+    assert len(begun) == 1
+    assert await worker.event_ids() == sorted(one.event_id for of in hits.values() for one in of)
+    assert [await worker.position(p) for p in range(4)] == [1, None, 3, 4]
+    assert await worker.outcomes() == {"received": 8, "stored": 8}
+    stored = await worker.rows("SELECT encode(uuid_send(key), 'hex'), partition FROM session_states")
+    assert {partition: key for key, partition in stored if key in keys.values()} == keys
+    assert await worker.differences() == []
+
+
+async def test_of_each_partition_only_what_is_new_is_stored(worker, hit):
+    keys = [secrets.token_hex(16) for _ in range(3)]
+    hits = [[hit(at, session_key=key, visitor=key) for at in range(4)] for key in keys]
+    records = [worker.records(*hits[p], partition=p) for p in range(3)]
+    await worker.store([*records[0][:2], *records[1]])
+    await worker.store([*records[2], *records[1], *records[0]])
+    await worker.store([*records[0], *records[1], *records[2]])
+    assert [await worker.position(p) for p in range(3)] == [4, 4, 4]
+    assert await worker.outcomes() == {"received": 12, "stored": 12}
+    assert {row.pageviews for row in (await worker.sessions()).values()} == {4}
+    assert await worker.differences() == []
+
+
+async def test_a_gap_in_one_partition_leaves_the_others_as_they_were(worker, hit):
+    first, second = worker.records(hit(0), hit(1)), worker.records(hit(2, session_key="5a" * 16), partition=1)
+    with pytest.raises(Gap):
+        await worker.store([*second, first[1]])
+    assert await worker.event_ids() == []
+    await worker.store([*second, *first])
+    assert await worker.outcomes() == {"received": 3, "stored": 3}
+
+
+async def test_what_cannot_be_stored_is_set_aside_with_the_partition_it_came_from(worker, hit):
+    good, bad = hit(0), hit(1, title="\0", session_key="5b" * 16)
+    unreadable = Record(3, 0, b"nonsense")
+    await worker.store([*worker.records(good), *worker.records(bad, partition=2), unreadable])
+    assert await worker.event_ids() == [good.event_id]
+    assert [failure[:2] for failure in await worker.failures()] == [(3, 0), (2, 0)]
+    assert [await worker.position(p) for p in (0, 2, 3)] == [1, 1, 1]
+    assert await worker.outcomes() == {"received": 3, "stored": 1, "failed": 2}
+
+
+async def test_a_writer_counts_its_records_in_each_partition_of_a_batch_anew(worker, hit):
+    hits = [hit(at, session_key=f"{at:032x}") for at in range(4)]
+    await worker.store([make_record(0, hits[p], sequence=7, partition=p) for p in (0, 1)])
+    await worker.store(
+        [make_record(1, hits[0], sequence=7), make_record(1, hits[2], hits[3], sequence=8, partition=1)],
+    )
+    assert await worker.event_ids() == [one.event_id for one in hits]
+    assert await worker.outcomes() == {"received": 5, "stored": 4, "written_twice": 1}
+
+
+async def test_workers_that_take_overlapping_partitions_in_any_order_store_each_hit_once(worker, hit):
+    keys = [secrets.token_hex(16) for _ in range(4)]
+    hits = [[hit(at, session_key=key, visitor=key) for at in range(20)] for key in keys]
+    records = [worker.records(*hits[p], partition=p) for p in range(4)]
+    other = Sink(worker.topic, agent.write)
+
+    async def offer(sink, partitions, step):
+        for first in range(0, 20, step):
+            await sink.store([record for p in partitions for record in records[p][: first + step]])
+
+    await asyncio.gather(offer(worker.sink, (3, 1, 0), 3), offer(other, (1, 2, 3), 2), offer(other, (0, 2), 7))
+    assert await worker.outcomes() == {"received": 80, "stored": 80}
+    assert {row.pageviews for row in (await worker.sessions()).values()} == {20}
     assert await worker.differences() == []
 
 
@@ -200,7 +281,7 @@ async def test_bad_hits_of_every_sort_among_good_ones_are_each_set_aside(worker,
     deep = encode(hit(1)).replace(b'{"t"', b'{"x":' + b"[" * 2000 + b"]" * 2000 + b',"t"')
     record = make_record(0, *mixed)
     value = record.value.replace(b'"hits":[', b'"hits":[%b,%b,' % (nan, deep))
-    await worker.store([Record(0, value), Record(1, b"\xff\0"), Record(2, b""), make_record(3, hit(50))])
+    await worker.store([Record(0, 0, value), Record(0, 1, b"\xff\0"), Record(0, 2, b""), make_record(3, hit(50))])
     assert await worker.outcomes() == {"received": 41, "stored": 31, "failed": 10}
     values = [bytes(value) for _, _, value, _ in await worker.failures()]
     assert values[:4] == [nan, deep, b"\xff\0", b""]
@@ -229,13 +310,13 @@ async def test_a_repeat_of_a_hit_that_was_refused_is_stored(worker, hit):
 
 async def test_too_many_failures_in_a_row_stop_the_worker_and_leave_the_position(worker, hit, monkeypatch):
     monkeypatch.setattr(sink_module, "FAILURES_IN_A_ROW", 5)
-    await worker.store([Record(offset, b"bad") for offset in range(4)])
+    await worker.store([Record(0, offset, b"bad") for offset in range(4)])
     with pytest.raises(TooManyFailures):
-        await worker.store([Record(offset, b"bad") for offset in range(4, 6)])
+        await worker.store([Record(0, offset, b"bad") for offset in range(4, 6)])
     assert await worker.position() == 4
     assert len(await worker.failures()) == 4
-    await worker.store([Record(4, b"bad"), make_record(5, hit(0))])
-    await worker.store([Record(offset, b"bad") for offset in range(6, 11)])
+    await worker.store([Record(0, 4, b"bad"), make_record(5, hit(0))])
+    await worker.store([Record(0, offset, b"bad") for offset in range(6, 11)])
     assert await worker.position() == 11
     assert await worker.outcomes() == {"received": 11, "failed": 10, "stored": 1}
 
@@ -251,7 +332,7 @@ async def test_a_crash_between_writing_and_committing_leaves_nothing(worker, hit
         raise RuntimeError("crash")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sink_module.store, "move_position", crash)
+        patch.setattr(sink_module.store, "move_positions", crash)
         with pytest.raises(RuntimeError, match="crash"):
             await worker.store(records)
     assert (await worker.event_ids(), await worker.position(), await worker.outcomes()) == ([], None, {})
@@ -274,7 +355,7 @@ async def test_a_worker_that_is_stopped_in_the_middle_leaves_nothing(worker, hit
         await asyncio.sleep(60)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sink_module.store, "move_position", hang)
+        patch.setattr(sink_module.store, "move_positions", hang)
         storing = asyncio.create_task(worker.store(records))
         await reached.wait()
         storing.cancel()
@@ -310,8 +391,8 @@ async def test_a_commit_of_which_nobody_knows_whether_it_took_place_is_not_doubl
 async def test_a_connection_cut_before_the_commit_is_tried_again(worker, hit, monkeypatch):
     cuts = []
 
-    async def cut_once(db, partition, hits):
-        written = await agent.write(db, partition, hits)
+    async def cut_once(db, hits, partitions):
+        written = await agent.write(db, hits, partitions)
         if not cuts:
             cuts.append(1)
             await worker.rows("SELECT pg_terminate_backend(%s)", db.info.backend_pid)
@@ -342,7 +423,7 @@ async def test_a_paused_worker_that_lost_its_partition_stores_nothing_when_it_wa
     records = worker.records(*(hit(at) for at in range(6)))
     other = Sink(worker.topic, agent.write)
     await worker.store(records[:3])
-    await other.store(0, records[3:])
+    await other.store(records[3:])
     stored = await worker.store(records[3:5])
     assert stored == []
     assert await worker.outcomes() == {"received": 6, "stored": 6}
@@ -372,10 +453,10 @@ def test_away_is_what_waiting_mends(error, away):
 
 
 async def test_a_hit_beyond_a_limit_of_postgres_is_set_aside_and_not_waited_for(worker, hit):
-    async def refuse(db, partition, hits):
+    async def refuse(db, hits, partitions):
         if any(one.title == "too much" for one in hits):
             raise psycopg.errors.ProgramLimitExceeded("index row size exceeds maximum")
-        return await agent.write(db, partition, hits)
+        return await agent.write(db, hits, partitions)
 
     worker.sink.write = refuse
     await worker.store(worker.records(hit(0), hit(1, title="too much"), hit(2)))
@@ -396,7 +477,7 @@ async def test_every_hit_is_accounted_for(worker, hit):
         make_record(3, make_heartbeat(4, 12, session_key=worker.session_key), make_heartbeat(5, view)),
         make_record(4, make_leave(6, session_key=secrets.token_hex(16)), make_leave(6, session_key=worker.session_key)),
         make_record(5, make_event(7, website_id=worker.website_id, session_key=worker.session_key)),
-        Record(6, b"nonsense"),
+        Record(0, 6, b"nonsense"),
     ]
     await worker.store(records)
     assert await worker.outcomes() == {
@@ -413,10 +494,10 @@ async def test_every_hit_is_accounted_for(worker, hit):
 
 
 async def test_outcomes_are_the_writers_and_add_up_over_batches(worker):
-    async def write(db, partition, hits):
+    async def write(_db, hits, _partitions):
         return Written(Counter(stored=len(hits)))
 
     sink = Sink(worker.topic, write)
-    await sink.store(0, [make_record(0, make_hit(), make_hit())])
-    await sink.store(0, [make_record(1, make_hit(DAY))])
+    await sink.store([make_record(0, make_hit(), make_hit())])
+    await sink.store([make_record(1, make_hit(DAY))])
     assert await worker.outcomes() == {"received": 3, "stored": 3}

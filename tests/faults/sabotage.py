@@ -21,7 +21,7 @@ from agents import sessions, sink
 from analytics_app import app, process, transport, watchdog
 from analytics_app.settings import settings
 from analytics_app.stream import store
-from analytics_app.stream.logic import Record
+from analytics_app.stream.logic import Record, Writer
 from analytics_app.transport import Consumer
 
 
@@ -49,11 +49,11 @@ def wait_once() -> None:
     stored, waited = sessions.sink.store, Path(settings().data_dir) / "waited"
     waits = not waited.exists()
 
-    async def wait_or_store(partition: int, records: Sequence[Any]) -> Any:
+    async def wait_or_store(records: Sequence[Record]) -> Any:
         if waits:
             waited.touch()
             await asyncio.sleep(3600)
-        return await stored(partition, records)
+        return await stored(records)
 
     sessions.sink.store = wait_or_store  # type: ignore[method-assign]
 
@@ -126,8 +126,8 @@ def tell_late() -> None:
     async def later(folded: Any) -> None:
         waiting.append(folded)
 
-    async def store_and_tell(partition: int, records: Sequence[Any]) -> Any:
-        written = await stored(partition, records)
+    async def store_and_tell(records: Sequence[Record]) -> Any:
+        written = await stored(records)
         while waiting:
             await tell(waiting.pop())
         return written
@@ -163,9 +163,9 @@ def forget_writers() -> None:
 
     begin = store.begin_batch
 
-    async def without_sequences(*given: Any) -> tuple[int, dict[str, int]]:
-        next_offset, _ = await begin(*given)
-        return next_offset, {}
+    async def without_sequences(*given: Any) -> tuple[dict[int, int], dict[Writer, int]]:
+        next_offsets, _ = await begin(*given)
+        return next_offsets, {}
 
     store.begin_batch = without_sequences
 

@@ -391,10 +391,10 @@ class Owners:
                 hit(self.website_id, self.random.choice(sessions), at_ms=now_ms + 1000 * offset, path=f"/{offset}")
                 for _ in range(self.random.randint(1, 3))
             ]
-            written = await self.sink.store(0, [Record(offset, record(hits))])
+            written = await self.sink.store([Record(0, offset, record(hits))])
             if self.random.random() < 0.2:
                 continue  # killed before the table was written
             for one in written:
-                self.tables[self.owner].update(one.after.held)
+                self.tables[self.owner].update(one.after.held[0])
         async with snapshot() as db:
             return list(await recount(db, bounce_engaged_s=10, website_ids=[self.website_id]))

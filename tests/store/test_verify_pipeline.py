@@ -77,7 +77,7 @@ async def write(partition: int, hits: list[Hit | Heartbeat | Leave]) -> None:
         states = await store.states_of(db, dict.fromkeys({hit.session_key for hit in hits}))
         folded = logic.fold(states, hits, lambda _: RULES, repeats)
         await store.number_visitors(db, folded)
-        await writes_store.write(db, partition, folded)
+        await writes_store.write(db, partition, folded, lambda _: partition)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -251,10 +251,10 @@ async def deliver(sent, monkeypatch):
         exposures = [EXPOSURES.item(value) for value in said if b'"experiment_id"' in value]
         hits = [HITS.item(value) for value in said if b'"experiment_id"' not in value]
         async with batch_transaction() as db:
-            await exposures_agent.write(db, 0, exposures)
+            await exposures_agent.write(db, exposures, [0] * len(exposures))
         if hits:
             async with batch_transaction() as db:
-                await sessions_agent.write(db, 0, hits)
+                await sessions_agent.write(db, hits, [0] * len(hits))
 
     return store
 

@@ -136,7 +136,7 @@ async def test_a_long_answer_is_compressed_for_who_takes_that(admin: Caller, hea
     one = await made(admin, heatmaps, type="click")
     clicks = [make_sample(1, x, y) for x in range(0, 400, 10) for y in range(0, 400, 10)]
     async with batch_transaction() as db:
-        await agent.write(db, 0, [make_samples(*clicks, website_id=website["id"], path=one["url_pattern"])])
+        await agent.write(db, [make_samples(*clicks, website_id=website["id"], path=one["url_pattern"])], [0])
     path = f"{heatmaps}/{one['id']}/data?start_date=2026-11-01&end_date=2026-11-30"
     zipped, plain = [await admin.get(path, headers={"Accept-Encoding": coding}) for coding in ("gzip", "identity")]
     assert zipped.headers["Content-Encoding"] == "gzip"

@@ -75,7 +75,7 @@ async def test_a_deleted_website_takes_recordings_chunks_samples_and_counts_with
         await keep(website["id"], (0, opening()), (1, [scroll(3)]))
         lot = make_samples(make_sample(1, 5, 5), make_sample(3, 0, 900), website_id=website["id"])
         async with batch_transaction() as db:
-            assert (await heatmaps.write(db, 0, [lot])).outcomes["stored"] == 1
+            assert (await heatmaps.write(db, [lot], [0])).outcomes["stored"] == 1
         body = {"name": "Clicks", "url_pattern": "/", "type": "click"}
         assert (await admin.post(f"/analytics/websites/{website['id']}/heatmaps", json=body)).status == 201
     assert (await admin.delete(f"/analytics/websites/{gone['id']}")).status == 204

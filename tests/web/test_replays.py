@@ -229,7 +229,7 @@ async def keep(website_id: int, *chunks: list[dict[str, Any]], **fields: Any) ->
         make_record(number, make_chunk(sequence, events, website_id=website_id, **who))
         for number, (sequence, events) in enumerate(chunks)
     ]
-    await Sink(f"replay-chunks-{secrets.token_hex(4)}", agent.write, RECORDED).store(0, records)
+    await Sink(f"replay-chunks-{secrets.token_hex(4)}", agent.write, RECORDED).store(records)
     return who["session_key"]
 
 

@@ -8,7 +8,7 @@ from tests.factories import make_event, make_heartbeat, make_hit, make_leave, ma
 
 
 def offsets(next_offset, *given_):
-    return [record.offset for record in fresh(next_offset, [Record(offset, b"") for offset in given_])]
+    return [record.offset for record in fresh(next_offset, [Record(0, offset, b"") for offset in given_])]
 
 
 # What of a batch is new.
@@ -60,27 +60,39 @@ def parsed(offset, sequence, writer="w", hits=1, failures=0):
 
 
 def test_a_record_that_was_stored_before_is_left_out_and_counted():
-    batch = admit([parsed(0, 4, hits=3), parsed(1, 5, hits=2)], {"w": 4})
+    batch = admit([parsed(0, 4, hits=3), parsed(1, 5, hits=2)], {(0, "w"): 4})
     assert batch.outcomes == {"received": 5, "written_twice": 3, "failed": 0}
-    assert (len(batch.hits), batch.sequences) == (2, {"w": 5})
+    assert (len(batch.hits), batch.sequences) == (2, {(0, "w"): 5})
 
 
 def test_a_record_that_comes_twice_in_a_batch_counts_once():
     batch = admit([parsed(0, 7), parsed(1, 7), parsed(2, 8), parsed(3, 7)], {})
-    assert (batch.offsets, batch.outcomes["written_twice"], batch.sequences) == ([0, 2], 2, {"w": 8})
+    assert (batch.offsets, batch.outcomes["written_twice"], batch.sequences) == ([0, 2], 2, {(0, "w"): 8})
 
 
 def test_a_sequence_may_leave_numbers_out_since_records_given_up_never_land():
-    assert admit([parsed(0, 1), parsed(1, 9), parsed(2, 10)], {"w": 0}).offsets == [0, 1, 2]
+    assert admit([parsed(0, 1), parsed(1, 9), parsed(2, 10)], {(0, "w"): 0}).offsets == [0, 1, 2]
 
 
 def test_the_first_record_of_a_writer_has_the_sequence_nought():
     assert admit([parsed(0, 0), parsed(1, 0)], {}).offsets == [0]
 
 
+def test_each_hit_knows_the_partition_it_came_from():
+    records = [parse(make_record(0, *(make_hit() for _ in range(hits)), partition=p)) for p, hits in ((2, 2), (1, 1))]
+    batch = admit(records, {})
+    assert (batch.partitions, batch.offsets) == ([2, 2, 1], [0, 0, 0])
+
+
+def test_a_writer_counts_each_partition_apart():
+    records = [parse(make_record(0, make_hit(), sequence=5, partition=p)) for p in (0, 1)]
+    batch = admit(records, {(0, "edge-1"): 5})
+    assert (batch.partitions, batch.sequences) == ([1], {(1, "edge-1"): 5})
+
+
 def test_writers_do_not_know_of_each_other():
-    batch = admit([parsed(0, 5, "a"), parsed(1, 5, "b"), parsed(2, 4, "b")], {"a": 4})
-    assert (batch.offsets, batch.sequences) == ([0, 1], {"a": 5, "b": 5})
+    batch = admit([parsed(0, 5, "a"), parsed(1, 5, "b"), parsed(2, 4, "b")], {(0, "a"): 4})
+    assert (batch.offsets, batch.sequences) == ([0, 1], {(0, "a"): 5, (0, "b"): 5})
 
 
 def test_failures_of_a_repeat_are_not_kept_twice():
@@ -90,7 +102,7 @@ def test_failures_of_a_repeat_are_not_kept_twice():
 
 
 def test_records_without_a_writer_are_all_taken():
-    assert admit([Parsed(0, hits=[make_hit()]), Parsed(1, hits=[make_hit()])], {}).offsets == [0, 1]
+    assert admit([Parsed(0, 0, hits=[make_hit()]), Parsed(0, 1, hits=[make_hit()])], {}).offsets == [0, 1]
 
 
 def test_each_hit_knows_the_offset_it_came_with():
@@ -104,7 +116,7 @@ GOOD = encode(make_hit(event_id=1))
 
 
 def record_of(*hits):
-    return Record(8, b'{"writer":"w","sequence":3,"hits":[%b]}' % b",".join(hits))
+    return Record(0, 8, b'{"writer":"w","sequence":3,"hits":[%b]}' % b",".join(hits))
 
 
 def bad_hit(**replaced):
@@ -209,7 +221,7 @@ NO_RECORDS = {
 
 @pytest.mark.parametrize("value", NO_RECORDS.values(), ids=NO_RECORDS.keys())
 def test_what_is_no_record_is_one_failure_and_no_crash(value):
-    read = parse(Record(8, value))
+    read = parse(Record(0, 8, value))
     assert read.hits == []
     assert [(failure.offset, failure.value) for failure in read.failures] == [(8, value)]
 
@@ -217,7 +229,7 @@ def test_what_is_no_record_is_one_failure_and_no_crash(value):
 @settings(max_examples=500)
 @given(st.binary(max_size=300))
 def test_no_bytes_whatever_crash_the_reader(value):
-    read = parse(Record(1, value))
+    read = parse(Record(0, 1, value))
     assert len(read.failures) == 1 or (read.hits == [] and read.failures == [])
 
 
@@ -227,7 +239,7 @@ def test_no_byte_changed_in_a_good_record_crashes_the_reader_or_loses_a_hit_unco
     record = make_record(0, make_hit(title="é{[", path='/"'), make_event(properties={"a": 1.5}), make_leave())
     at = data.draw(st.integers(0, len(record.value) - 1))
     value = record.value[:at] + bytes([data.draw(st.integers(0, 255))]) + record.value[at + 1 :]
-    read = parse(Record(0, value))
+    read = parse(Record(0, 0, value))
     assert len(read.hits) + len(read.failures) >= 1
 
 
@@ -279,6 +291,6 @@ def test_a_partition_goes_on_at_its_position_unless_the_log_is_not_the_one_it_wa
 
 def test_a_digest_tells_records_apart_and_knows_one_again():
     one, other = make_record(0, make_hit(event_id=1)), make_record(0, make_hit(event_id=2))
-    assert digest_of(one) == digest_of(Record(99, one.value))
+    assert digest_of(one) == digest_of(Record(0, 99, one.value))
     assert digest_of(one) != digest_of(other)
     assert len(digest_of(one)) == 16
