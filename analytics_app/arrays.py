@@ -4,6 +4,7 @@ Each is to be cast where it stands: `unnest(%s::bigint[])`.
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 
 
 def numbers(values: Iterable[int | None]) -> str:
@@ -25,6 +26,11 @@ def _quoted(value: str) -> str:
 def truths(values: Iterable[bool]) -> str:
     """Booleans, for `boolean[]`."""
     return "{" + ",".join(["t" if value else "f" for value in values]) + "}"
+
+
+def instants(values: Iterable[datetime | None]) -> str:
+    """Moments of a known time zone, and nulls, for `timestamptz[]`."""
+    return "{" + ",".join(["NULL" if value is None else value.isoformat() for value in values]) + "}"
 
 
 def hexes(values: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ from sqlalchemy import Row, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from analytics_app.arrays import numbers
 from analytics_app.backfills.logic import TRIES, Backfill, Step, pause_s
 from analytics_app.backfills.models import BackfillRow, DefinitionVersionRow
 from analytics_app.db import AsyncDriver
@@ -149,6 +150,6 @@ async def versions_of(db: AsyncDriver, website_ids: Collection[int]) -> dict[tup
     """The versions of what those websites define, by kind and website; what never changed is missing."""
     rows = await db.execute(
         "SELECT kind, website_id, version FROM definition_versions WHERE website_id = ANY(%s::int[])",
-        (sorted(website_ids),),
+        (numbers(sorted(website_ids)),),
     )
     return {(kind, website_id): version async for kind, website_id, version in rows}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any
 
-from analytics_app.arrays import hexes, numbers
+from analytics_app.arrays import hexes, numbers, texts
 from analytics_app.bots.logic import Action
 from analytics_app.db import AsyncDriver
 from analytics_app.records import Detection, Hit
@@ -133,7 +133,7 @@ async def leave_out_condemned(db: AsyncDriver, hits: Sequence[Any]) -> dict[int,
         "SELECT v.website_id, v.source, v.reason FROM bot_verdicts v "
         "JOIN unnest(%s::int[], %s::text[]) AS sent (w, s) ON v.website_id = w AND v.source = s "
         "WHERE v.holds_until > now()",
-        (numbers(website for website, _ in sources), [source for _, source in sources]),
+        (numbers(website for website, _ in sources), texts(source for _, source in sources)),
     )
     left: dict[int, str] = {}
     found: list[Detection] = []

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from analytics_app.arrays import numbers
 from analytics_app.db import AsyncDriver
 from analytics_app.gdpr.logic import Erasure, Subject
 
@@ -33,7 +34,7 @@ async def erasures_of(db: AsyncDriver, website_ids: Collection[int]) -> list[Era
         "SELECT website_id, replace(visitor::text, '-', ''), ceil(extract(epoch FROM done) * 1000)::bigint, action "
         "FROM erasures, LATERAL (VALUES (at, 'delete'), (anonymised_at, 'anonymise')) AS each (done, action) "
         "WHERE website_id = ANY(%s::int[]) AND done IS NOT NULL",
-        (sorted(website_ids),),
+        (numbers(sorted(website_ids)),),
     )
     return [Erasure(*row) async for row in rows]
 

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from analytics_app.arrays import numbers, texts
+from analytics_app.arrays import instants, numbers, texts
 from analytics_app.db import driver_of
 from analytics_app.realtime.models import LiveRemovalRow, LiveViewRow
 from analytics_app.records import Active
@@ -38,7 +38,7 @@ async def put_views(
             now,
             numbers(website_id for website_id, _ in some),
             texts(orjson.dumps(view).decode() for _, (view, _) in some),
-            [changes_at for _, (_, changes_at) in some],
+            instants(changes_at for _, (_, changes_at) in some),
             FROM_THE_FUTURE,
         ),
     )

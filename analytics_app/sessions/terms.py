@@ -5,6 +5,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
+from analytics_app.arrays import numbers, texts
 from analytics_app.db import AsyncDriver, batch_transaction
 from analytics_app.sessions.kinds import TermKind
 from analytics_app.settings import settings
@@ -92,7 +93,7 @@ async def number_terms(db: AsyncDriver, wanted: Mapping[tuple[int, TermKind], se
         NUMBERS.keep_to(website_id, version)
     held = NUMBERS.of_kinds(wanted)
     if _missing(wanted, held):
-        # One after the other: partitions that are stored side by side mostly miss the same texts.
+        # One after the other: agents that store side by side may miss the same texts.
         async with _asking:
             held = await _learn(wanted)
     return Named(held)
@@ -132,7 +133,7 @@ def _missing(wanted: Mapping[tuple[int, TermKind], set[str]], held: Held) -> lis
 async def _versions(db: AsyncDriver, websites: set[int]) -> list[tuple[int, int]]:
     rows = await db.execute(
         "SELECT website_id, version FROM definition_versions WHERE kind = 'terms' AND website_id = ANY(%s::int[])",
-        (sorted(websites),),
+        (numbers(sorted(websites)),),
     )
     return await rows.fetchall()
 
@@ -147,5 +148,5 @@ async def _numbers_in(db: AsyncDriver, terms: list[Term]) -> dict[Term, int]:
     return {(website_id, kind, text): number async for number, website_id, kind, text in rows}
 
 
-def _columns(terms: list[Term]) -> tuple[list[int], list[int], list[str]]:
-    return [term[0] for term in terms], [int(term[1]) for term in terms], [term[2] for term in terms]
+def _columns(terms: list[Term]) -> tuple[str, str, str]:
+    return numbers(term[0] for term in terms), numbers(term[1] for term in terms), texts(term[2] for term in terms)

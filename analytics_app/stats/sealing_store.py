@@ -14,6 +14,7 @@ import psycopg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from analytics_app.arrays import instants, numbers
 from analytics_app.db import AsyncDriver
 from analytics_app.stats.columns_store import drop_columns, store_columns
 from analytics_app.stats.counting_store import Sum
@@ -49,15 +50,15 @@ async def unseal(db: AsyncDriver, changed: Mapping[int, Iterable[int]]) -> int:
         return 0
     await db.execute(
         "SELECT pg_advisory_xact_lock_shared(%s, day) FROM (SELECT unnest(%s::int[]) AS day ORDER BY 1) AS days",
-        (_LOCK, sorted({day for _, day in pairs})),
+        (_LOCK, numbers(sorted({day for _, day in pairs}))),
     )
     rows = await db.execute(
         "UPDATE seals s SET state = %s, changed_at = now() FROM unnest(%s::int[], %s::timestamptz[]) AS n (w, d) "
         "WHERE s.website_id = n.w AND s.start = n.d AND s.span = %s AND s.state <> %s RETURNING s.website_id, s.start",
         (
             int(SealState.CHANGED),
-            [website_id for website_id, _ in pairs],
-            [Piece(DAY, day * DAY).start for _, day in pairs],
+            numbers(website_id for website_id, _ in pairs),
+            instants(Piece(DAY, day * DAY).start for _, day in pairs),
             DAY,
             int(SealState.CHANGED),
         ),
