@@ -5,9 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from analytics_app import arrays
-from analytics_app.db import batch_transaction
-
-pytestmark = pytest.mark.services
+from analytics_app.db import driver_of
 
 
 @pytest.mark.parametrize(
@@ -29,14 +27,14 @@ pytestmark = pytest.mark.services
         (arrays.binaries, "bytea", [b"", b"\0\xff", b'"\\,{}']),
     ],
 )
-async def test_a_column_comes_as_what_it_was(pool, column, kind, values):
-    async with batch_transaction() as db:
-        assert await (await db.execute(f"SELECT %s::{kind}[]", (column(values),))).fetchone() == (values,)
-        assert await (await db.execute(f"SELECT %s::{kind}[]", (column([]),))).fetchone() == ([],)
+async def test_a_column_comes_as_what_it_was(db, column, kind, values):
+    driver = await driver_of(db)
+    for some in (values, []):
+        assert await (await driver.execute(f"SELECT %s::{kind}[]", (column(some),))).fetchone() == (some,)
 
 
-async def test_hexadecimal_digits_come_as_uuids(pool):
+async def test_hexadecimal_digits_come_as_uuids(db):
     digits = ["00" * 16, "0123456789abcdef" * 2]
-    async with batch_transaction() as db:
-        ((found,),) = await (await db.execute("SELECT %s::uuid[]", (arrays.hexes(digits),))).fetchall()
+    driver = await driver_of(db)
+    ((found,),) = await (await driver.execute("SELECT %s::uuid[]", (arrays.hexes(digits),))).fetchall()
     assert [one.hex for one in found] == digits
