@@ -1,7 +1,6 @@
 """How fast hits are accepted and stored, and what it costs."""
 
 import os
-import time
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -15,7 +14,6 @@ from bench.traffic import Traffic
 from bench.usage import Memory, Used, read_cpu, used
 
 STALLED_AFTER_S = 30.0
-WATCHED_EVERY_S = 1.0
 LOAD = "load"
 
 
@@ -73,7 +71,8 @@ def ingest(
     processes = service.processes()
     load_before = os.getloadavg()[0]
     with database(service.database_url) as db, load(orders) as sending, Memory(processes) as memory:
-        before, batches_before, cpu_before = db.counts(), db.batches(), read_cpu(processes)
+        before, cpu_before = db.counts(), read_cpu(processes)
+        records_before, batches_before = db.records(), service.batches()
         with profiler.watching(processes, under.seconds), lag_at(service.database_url, under.rate) as lag:
             sending.go()
             sent = sending.result()
@@ -83,8 +82,7 @@ def ingest(
                 stored_at = max(stored_at, db.wait_until_followed() or stored_at)
         cpu = used(cpu_before, read_cpu(processes), **{LOAD: sent.cpu_s})
         found = db.counts() - before
-        time.sleep(WATCHED_EVERY_S)  # the statistics come a moment late
-        records, transactions = (after - before for before, after in zip(batches_before, db.batches(), strict=True))
+        records, transactions = db.records() - records_before, service.batches() - batches_before
     return Run(
         sent, stored_at, found, records, transactions, cpu, memory.by_role(), service.processes() != processes,
         _verified(service, only), (load_before, load_after), lag.longest_s if under.rate else None,

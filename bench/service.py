@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -12,8 +13,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
-from analytics_app.embedded.endpoints import resolve
+from prometheus_client.parser import text_string_to_metric_families
+
+from analytics_app.embedded import endpoints
+from analytics_app.embedded.layout import Layout
 from analytics_app.embedded.ports import kept_or_new
 from analytics_app.settings import Settings
 
@@ -22,6 +27,7 @@ STOPPED_WITHIN_S = 40.0
 LINES_SHOWN = 25
 ROOT = Path(__file__).parent.parent
 RUNNING = "Running at"
+WORKERS_PORT = re.compile(r"worker-\d+_port$")
 
 # Whatever is set where the bench is started, it must not reach an installation that is in use.
 FOREIGN = ("ANALYTICS_DATABASE_URL", "DATABASE_URL", "ANALYTICS_KAFKA_BOOTSTRAP_SERVERS", "ANALYTICS_DATA_DIR", "PORT")
@@ -42,7 +48,7 @@ class Service:
     @property
     def database_url(self) -> str:
         """Where its Postgres is."""
-        return str(resolve(Settings(data_dir=self.data_dir, database_url="")).database_url)
+        return str(endpoints.resolve(Settings(data_dir=self.data_dir, database_url="")).database_url)
 
     def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Run `analytics …` on it."""
@@ -68,6 +74,11 @@ class Service:
         )
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own address
             return json.loads(answer.read())
+
+    def batches(self) -> int:
+        """In how many transactions the workers have stored hits since they were started, as their figures say."""
+        ports = [port for name, port in endpoints.read(Layout(self.data_dir)).items() if WORKERS_PORT.match(name)]
+        return sum(_batches(f"http://127.0.0.1:{port}/metrics") for port in ports)
 
     def new_websites(self, count: int) -> list[dict[str, Any]]:
         """Make websites."""
@@ -108,6 +119,20 @@ def service(*, data_dir: Path | None, web: int, workers: int, settings: Mapping[
             yield Service(root, port, token, environment)
         finally:
             _stop(process)
+
+
+def _batches(address: str) -> int:
+    try:
+        with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310 - our own address
+            families = list(text_string_to_metric_families(answer.read().decode()))
+    except URLError:
+        return 0  # of a worker of an earlier start
+    return sum(
+        int(sample.value)
+        for family in families
+        for sample in family.samples
+        if sample.name == "analytics_batch_hits_count" and sample.labels["topic"].endswith("-hits")
+    )
 
 
 def _wait_until_it_runs(process: "subprocess.Popen[bytes]", said: Path) -> None:

@@ -58,14 +58,11 @@ class Database:
         settled = self.settled()
         return Counts(settled.stored, settled.not_counted, row[0], row[1])
 
-    def batches(self) -> tuple[int, int]:
-        """How many records of hits were stored ever, and in how many transactions (as Postgres' statistics know)."""
-        row = self.db.execute(
-            "SELECT (SELECT coalesce(sum(next_offset), 0)::bigint FROM stream_positions WHERE topic LIKE '%hits'), "
-            "(SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'stream_positions')"
-        ).fetchone()
-        assert row is not None
-        return row[0], row[1]
+    def records(self) -> int:
+        """How many records of hits were stored ever."""
+        return int(
+            self._one("SELECT coalesce(sum(next_offset), 0)::bigint FROM stream_positions WHERE topic LIKE '%hits'")
+        )
 
     def live_sessions(self) -> int:
         """How many session ids have a state that a hit may still change."""

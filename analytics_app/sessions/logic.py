@@ -1,6 +1,6 @@
 """How hits become sessions: pure, the one fold that everything counted goes through."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -229,14 +229,14 @@ def fold(
 
 def rollup_of(folded: Folded) -> dict[tuple[int, int], Counter[str]]:
     """What `folded` adds to the rollups, by (website, quarter hour in ms); sessions by difference."""
-    added: dict[tuple[int, int], Counter[str]] = {}
+    added: dict[tuple[int, int], Counter[str]] = defaultdict(Counter)
     for hit, _ in folded.events:
-        row = added.setdefault((hit.website_id, bucket_of(hit.at_ms)), Counter())
+        row = added[hit.website_id, bucket_of(hit.at_ms)]
         row["pageviews" if hit.kind == EventKind.PAGEVIEW else "events"] += 1
     for change in folded.changes.values():
         for share, sign in ((change.before, -1), (share_of(change.visit), 1)):
             if share is not None:
-                _add_share(added.setdefault((share.website_id, share.bucket_ms), Counter()), share, sign)
+                _add_share(added[share.website_id, share.bucket_ms], share, sign)
     return {key: row for key, row in added.items() if any(row.values())}
 
 
