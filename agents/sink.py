@@ -27,11 +27,14 @@ from analytics_app import figures
 from analytics_app.db import AsyncDriver, batch_transaction
 from analytics_app.records import HITS, Reader, encode
 from analytics_app.stream import store
-from analytics_app.stream.logic import Admitted, Failure, Gap, Parsed, Record, admit, digest_of, fresh, parse
+from analytics_app.stream.logic import Admitted, Failure, Gap, Parsed, Record, admit, digest_of, fresh, parse, portions
 from analytics_app.watchdog import WATCHDOG
 
 FAILURES_IN_A_ROW = 1000
 """So many failures with no success between them are no bad records, but a fault of ours: stop, drain nothing away."""
+
+MOST_BYTES = 4 * 1024 * 1024
+"""Of one transaction, unless one record has more: some 8,000 hits, which take a second and 50 MB to store."""
 
 log = structlog.get_logger(__name__)
 
@@ -74,9 +77,15 @@ class Sink:
     async def store(self, records: Sequence[Record]) -> list[Written]:
         """Store what is new of `records`; returns what was written once it is committed, nothing if nothing was new.
 
-        Where Postgres or Kafka is away it waits in place, with growing pauses. Raises `Gap` where records are missing,
-        and `TooManyFailures`.
+        In one transaction, unless there is very much of it. Where Postgres or Kafka is away it waits in place, with
+        growing pauses. Raises `Gap` where records are missing, and `TooManyFailures`.
         """
+        written: list[Written] = []
+        for some in portions(records, MOST_BYTES):
+            written += await self._store(some)
+        return written
+
+    async def _store(self, records: Sequence[Record]) -> list[Written]:
         parsed = [parse(record, self.reader) for record in records]
         careful, pause_s, began = False, 0.1, time.perf_counter()
         while True:

@@ -1,7 +1,7 @@
 """What of a batch is new, and what a record says: pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -30,6 +30,20 @@ class Gap(RuntimeError):
     def __init__(self, expected: int, got: int) -> None:
         super().__init__(f"expected offset {expected}, got {got}")
         self.expected, self.got = expected, got
+
+
+def portions(records: Iterable[Record], most_bytes: int) -> Iterator[list[Record]]:
+    """The records by partition and offset, in parts of at most `most_bytes` each, or of one record."""
+    part: list[Record] = []
+    size = 0
+    for record in sorted(records, key=lambda record: (record.partition, record.offset)):
+        if part and size + len(record.value) > most_bytes:
+            yield part
+            part, size = [], 0
+        part.append(record)
+        size += len(record.value)
+    if part:
+        yield part
 
 
 def fresh(next_offset: int, records: Iterable[Record]) -> list[Record]:

@@ -147,6 +147,17 @@ async def test_a_batch_of_several_partitions_is_one_transaction(worker, hit, mon
     assert await worker.differences() == []
 
 
+async def test_very_much_at_once_is_stored_in_parts(worker, hit, monkeypatch):
+    hits = {p: [hit(at, session_key=f"{p:032x}", visitor=f"{p:032x}") for at in range(9)] for p in range(3)}
+    records = [record for p in hits for record in worker.records(*hits[p], partition=p)]
+    monkeypatch.setattr(sink_module, "MOST_BYTES", 4 * len(records[0].value))
+    written = await worker.store([*records[20:], *records[:20], *records[5:8]])
+    assert len(written) > 5
+    assert await worker.outcomes() == {"received": 27, "stored": 27}
+    assert {row.pageviews for row in (await worker.sessions()).values()} == {9}
+    assert await worker.differences() == []
+
+
 async def test_of_each_partition_only_what_is_new_is_stored(worker, hit):
     keys = [secrets.token_hex(16) for _ in range(3)]
     hits = [[hit(at, session_key=key, visitor=key) for at in range(4)] for key in keys]

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics_app.records import HITS, Heartbeat, Leave, encode
-from analytics_app.stream.logic import Gap, Parsed, Record, admit, digest_of, fresh, parse, restart_of
+from analytics_app.stream.logic import Gap, Parsed, Record, admit, digest_of, fresh, parse, portions, restart_of
 from tests.factories import make_event, make_heartbeat, make_hit, make_leave, make_record
 
 
@@ -48,6 +48,21 @@ def test_new_records_run_on_from_the_position_without_a_hole(position, given_):
     else:
         with pytest.raises(Gap):
             offsets(position, *given_)
+
+
+# How much is stored at once.
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9), st.binary(max_size=9))), st.integers(0, 30))
+def test_portions_hold_every_record_in_order_and_are_as_large_as_they_may_be(given_, most):
+    records = [Record(*one) for one in given_]
+    parts = list(portions(records, most))
+    in_order = [record for part in parts for record in part]
+    assert sorted(in_order, key=repr) == sorted(records, key=repr)
+    assert [(one.partition, one.offset) for one in in_order] == sorted((p, offset) for p, offset, _ in given_)
+    sizes = [sum(len(one.value) for one in part) for part in parts]
+    assert all(size <= most or len(part) == 1 for part, size in zip(parts, sizes, strict=True))
+    assert all(size + len(following[0].value) > most for size, following in zip(sizes[:-1], parts[1:], strict=True))
 
 
 # What a producer wrote twice.
