@@ -100,8 +100,9 @@ async def _forget(db: AsyncDriver, partitions: set[int], now_ms: int) -> dict[in
     """
     _batches.update(partitions)
     due = [partition for partition in partitions if _batches[partition] % FORGET_EVERY == 0]
-    if due:
-        await store.forget_gone(db, instant(now_ms) - timedelta(hours=settings().hits_retention_h, days=1))
+    if not due:
+        return {}
+    await store.forget_gone(db, instant(now_ms) - timedelta(hours=settings().hits_retention_h, days=1))
     over, most = instant(now_ms - LATE_MS), FORGET_MOST
     return {one: await store.forget_states(db, one, settings().partitions, over, most) for one in due}
 

@@ -145,6 +145,8 @@ async def _forget(db: AsyncDriver, hits: Sequence[AnyHit], partitions: set[int])
     """
     _batches.update(partitions)
     due = [partition for partition in partitions if _batches[partition] % FORGET_EVERY == 0]
+    if not due:
+        return {}
     now_ms = min([clock.now_ms(), *(hit.at_ms for hit in hits)])
     before = instant(now_ms) - LATE - _longest_timeout()
     return {partition: await store.forget_states(db, partition, before, FORGET_MOST) for partition in due}

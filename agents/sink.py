@@ -34,7 +34,7 @@ FAILURES_IN_A_ROW = 1000
 """So many failures with no success between them are no bad records, but a fault of ours: stop, drain nothing away."""
 
 MOST_BYTES = 4 * 1024 * 1024
-"""Of one transaction, unless one record has more: some 8,000 hits. More at once cost no less, but memory."""
+"""Of one transaction, unless one record has more: some 8,000 hits. More at once cost no less and took more memory."""
 
 log = structlog.get_logger(__name__)
 

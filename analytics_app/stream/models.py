@@ -69,7 +69,7 @@ class LossRow(Row):
 
 
 class OutcomeRow(Row):
-    """How many hits of a partition ended so, ever; written in the transaction that decides it.
+    """How many hits ended so, ever; written in the transaction that decides it, under the first of its partitions.
 
     `received` is the sum of all other outcomes: every hit is stored, or accounted for.
     """
