@@ -143,6 +143,13 @@ Timezone = TypeAliasType(
 )
 """The name of an IANA time zone."""
 
+DaysZone = Annotated[
+    Timezone,
+    BeforeValidator(lambda name: name or "UTC"),
+    Field(description="IANA zone in which days begin and end"),
+]
+"""A query's zone; empty, as missing, is its default UTC."""
+
 
 class Shape(BaseModel):
     """The base of what goes out."""

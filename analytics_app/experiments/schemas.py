@@ -3,10 +3,10 @@
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, WithJsonSchema
+from pydantic import AfterValidator, Field, JsonValue, WithJsonSchema
 
 from analytics_app.experiments.logic import Status
-from analytics_app.shapes import MAX_ROW_ID, Body, Instant, Line, PageQuery, Query, Shape, Timezone, Whole
+from analytics_app.shapes import MAX_ROW_ID, Body, DaysZone, Instant, Line, PageQuery, Query, Shape, Whole
 from analytics_app.stats.periods import Interval
 
 MOST_CONFIG_BYTES = 10_000
@@ -177,9 +177,7 @@ class CourseQuery(Query):
     """What `trend` takes."""
 
     interval: Interval = Field("day", description="How long a bucket is")
-    timezone: Annotated[Timezone, BeforeValidator(lambda value: value or "UTC")] = Field(
-        "UTC", description="IANA zone in which days begin and end"
-    )
+    timezone: DaysZone = "UTC"
 
 
 class PointOut(Shape):

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from analytics_app.heatmaps.logic import GRID, MOST_X, MOST_Y
 from analytics_app.intake.paths import MAX_PATH, clean_path
 from analytics_app.intake.schemas import Id, Key, Long, Short
-from analytics_app.shapes import Body, Instant, Line, Query, Shape, Timezone, Whole
+from analytics_app.shapes import Body, DaysZone, Instant, Line, Query, Shape, Whole
 from analytics_app.shapes import Moment as Instance
 from analytics_app.stats.periods import Period, period_of, read_moment
 from analytics_app.stats.schemas import Moment, PeriodOut
@@ -73,9 +73,7 @@ class AreaQuery(Query):
         None, description="A date (its start) or a time, which counts to the minute; default: 7 days before the end"
     )
     end_date: Moment | None = Field(None, description="A date (its end) or a time (itself left out); default: now")
-    timezone: Annotated[Timezone, BeforeValidator(lambda value: value or "UTC")] = Field(
-        "UTC", description="IANA zone in which days begin and end"
-    )
+    timezone: DaysZone = "UTC"
     viewport: ViewportName | None = Field(
         None, description="Windows below 768 pixels, below 1024, or wider; default: the group with most samples"
     )

@@ -3,10 +3,10 @@
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from analytics_app.intake.schemas import Id, Key
-from analytics_app.shapes import Instant, PageQuery, Query, Shape, Timezone, Whole
+from analytics_app.shapes import DaysZone, Instant, PageQuery, Query, Shape, Whole
 from analytics_app.stats.periods import Period, period_of, read_moment
 
 MOST_EVENTS = 20_000
@@ -81,9 +81,7 @@ class ReplaysQuery(PageQuery):
     os: Text = None
     start_date: Moment | None = Field(None, description="A date (its start) or a time: begun then or later")
     end_date: Moment | None = Field(None, description="A date (its end) or a time (itself left out): begun before that")
-    timezone: Annotated[Timezone, BeforeValidator(lambda value: value or "UTC")] = Field(
-        "UTC", description="IANA zone in which days begin and end"
-    )
+    timezone: DaysZone = "UTC"
     min_duration: Seconds = Field(None, description="Seconds at least")
     max_duration: Seconds = Field(None, description="Seconds at most")
     min_pages: Count = Field(None, description="Different paths at least")

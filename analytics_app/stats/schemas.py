@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from analytics_app.shapes import Instant, PageQuery, Query, Shape, Timezone
+from analytics_app.shapes import DaysZone, Instant, PageQuery, Query, Shape
 from analytics_app.stats.breakdowns import LINE_METRICS, parse_metrics, parse_sort
 from analytics_app.stats.filters import DIMENSIONS, MOST_FILTERS, Filter, Op, dimension_named, parse_filter
 from analytics_app.stats.logic import METRICS, Metric, Totals
@@ -81,9 +81,7 @@ class SpanQuery(Query):
 
     start_date: Moment | None = Field(None, description="A date (its start) or a time; default: 7 days before the end")
     end_date: Moment | None = Field(None, description="A date (its end) or a time (itself left out); default: now")
-    timezone: Annotated[Timezone, BeforeValidator(lambda value: value or "UTC")] = Field(
-        "UTC", description="IANA zone in which days begin and end"
-    )
+    timezone: DaysZone = "UTC"
 
     def period(self, now: datetime) -> Period:
         """The period asked about. Raises `Invalid` where it is none."""
