@@ -33,10 +33,17 @@ class Gap(RuntimeError):
 
 
 def portions(records: Iterable[Record], most_bytes: int) -> Iterator[list[Record]]:
-    """The records by partition and offset, in parts of at most `most_bytes` each, or of one record."""
+    """The records in parts of at most `most_bytes` each, or of one record.
+
+    Those of a partition in order, and each partition's next beside those of the others: all come on evenly.
+    """
+    records = sorted(records, key=lambda record: record.offset)
+    first: dict[int, int] = {}
+    for record in records:
+        first.setdefault(record.partition, record.offset)
     part: list[Record] = []
     size = 0
-    for record in sorted(records, key=lambda record: (record.partition, record.offset)):
+    for record in sorted(records, key=lambda record: (record.offset - first[record.partition], record.partition)):
         if part and size + len(record.value) > most_bytes:
             yield part
             part, size = [], 0

@@ -59,10 +59,21 @@ def test_portions_hold_every_record_in_order_and_are_as_large_as_they_may_be(giv
     parts = list(portions(records, most))
     in_order = [record for part in parts for record in part]
     assert sorted(in_order, key=repr) == sorted(records, key=repr)
-    assert [(one.partition, one.offset) for one in in_order] == sorted((p, offset) for p, offset, _ in given_)
+    for partition in range(3):
+        offsets_ = [one.offset for one in in_order if one.partition == partition]
+        assert offsets_ == sorted(offsets_)
     sizes = [sum(len(one.value) for one in part) for part in parts]
     assert all(size <= most or len(part) == 1 for part, size in zip(parts, sizes, strict=True))
     assert all(size + len(following[0].value) > most for size, following in zip(sizes[:-1], parts[1:], strict=True))
+
+
+def test_portions_take_every_partition_further():
+    records = [Record(p, first + n, b"1234") for p, first in ((0, 70), (1, 5)) for n in range(4)]
+    parts = list(portions(records, 16))
+    assert [[(one.partition, one.offset) for one in part] for part in parts] == [
+        [(0, 70), (1, 5), (0, 71), (1, 6)],
+        [(0, 72), (1, 7), (0, 73), (1, 8)],
+    ]
 
 
 # What a producer wrote twice.
