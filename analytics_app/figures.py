@@ -17,12 +17,15 @@ RECORD_HITS = Histogram(
 )
 BATCH_S = Histogram(
     "analytics_batch_seconds",
-    "From taking a partition's batch to its commit",
+    "From taking a batch to its commit",
     ["topic"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 BATCH_HITS = Histogram(
-    "analytics_batch_hits", "Hits of one transaction", ["topic"], buckets=(1, 10, 50, 100, 250, 500, 1000, 2500, 5000)
+    "analytics_batch_hits",
+    "Hits of one transaction",
+    ["topic"],
+    buckets=(1, 10, 50, 100, 250, 500, 1000, 2500, 5000, 10000),
 )
 WAITING = Gauge("analytics_waiting", "Whether the worker waits for Postgres or Kafka to come back")
 RETRIES = Counter("analytics_batch_retries", "Transactions begun anew, by cause", ["cause"])
