@@ -97,7 +97,7 @@ class Move:
 async def move_positions(db: AsyncDriver, topic: str, moves: Sequence[Move]) -> None:
     """Note that everything below these offsets is stored."""
     await db.execute(
-        "UPDATE stream_positions p SET next_offset = n.o, last_digest = n.d, updated_at = now(), "
+        "UPDATE stream_positions SET next_offset = n.o, last_digest = n.d, updated_at = now(), "
         "stream_at = greatest(stream_at, timestamptz 'epoch' + n.ms * interval '1 millisecond') "
         "FROM unnest(%s::int[], %s::bigint[], %s::bytea[], %s::bigint[]) AS n (p, o, d, ms) "
         "WHERE topic = %s AND partition = n.p",
