@@ -35,7 +35,7 @@ FORGET_EVERY = 50
 FORGET_MOST = 500
 BUSY_FROM = 5
 """Records: where so many come at once and not more than a batch takes, so that nothing is behind, the next may wait."""
-PACE_S = 0.5
+PACE_S = 0.3
 """From one batch to the next, then: a transaction costs the same however few it stores, with each worker once more."""
 LATE = timedelta(hours=25)
 """A hit may be a day late, and its record a while on its way, and still join what ended a timeout before it."""
