@@ -28,8 +28,14 @@ class EventIds:
 
     async def mint(self) -> int:
         """A new id. Waits only where both blocks are used up, two seconds at most. Raises what the database raises."""
-        while not self._ids:
+        while (minted := self.mint_at_once()) is None:
             await answered(self._fetch_block())
+        return minted
+
+    def mint_at_once(self) -> int | None:
+        """A new id; None where one has to be waited for."""
+        if not self._ids:
+            return None
         block = self._ids[0]
         minted = self._next
         self._next += 1

@@ -9,7 +9,7 @@ from aiohttp.web import Application
 from analytics_app.app import app
 from analytics_app.bootstrap import accept_given_token_in_time
 from analytics_app.settings import settings
-from web import health, metrics, stream_figures
+from web import fast_path, health, metrics, stream_figures
 from web.auth import LAST_USED
 from web.errors import answer_errors
 from web.headers import put_headers
@@ -80,6 +80,7 @@ def mount() -> None:
     add("", pages.scripts)
     add("", pages.demo)
     add("", replay_pages.blueprint)
+    fast_path.ROUTES.update(track.AT_ONCE)
     app.web.web_app.on_shutdown.append(event_streams.end_all)
 
 

@@ -10,10 +10,10 @@ from analytics_app.errors import AnalyticsError, Forbidden, RateLimited, Unauthe
 from analytics_app.intake.schemas import TrackBody, Tracked
 from analytics_app.shapes import ErrorOut
 from web import bodies, intake
-from web.errors import shape_of
-from web.intake import Answer, Taken
+from web.errors import counted, shape_of
 from web.resource import json_response, operation, validated
-from web.track import Tracking, counted
+from web.taken import Answer, Taken
+from web.track import Tracking
 
 blueprint = Blueprint("batch")
 

@@ -6,6 +6,7 @@ import structlog
 from aiohttp import web
 from aiohttp.web import Request, RequestPayloadError, Response, StreamResponse
 
+from analytics_app import figures
 from analytics_app.db import is_away
 from analytics_app.errors import (
     AnalyticsError,
@@ -45,6 +46,12 @@ async def answer_errors(request: Request, handler: Handler) -> StreamResponse:
             raise  # the caller is gone
         log.exception("a request crashed", request_id=request[REQUEST_ID], method=request.method, path=request.path)
         return _or_cut(request, AnalyticsError())
+
+
+def counted(error: AnalyticsError) -> AnalyticsError:
+    """`error`, counted among what the edge refused."""
+    figures.count_edge(f"refused_{error.code.lower()}")
+    return error
 
 
 def shape_of(error: AnalyticsError) -> dict[str, object]:

@@ -22,7 +22,7 @@ PAGE = {
 
 # In the form that goes into an answer's headers at a stroke.
 _OF_ALL = CIMultiDict({"X-Content-Type-Options": "nosniff"})
-_OF_PUBLIC = CIMultiDict({**_OF_ALL, **cors.ANY_ORIGIN})
+OF_PUBLIC = CIMultiDict({**_OF_ALL, **cors.ANY_ORIGIN})
 
 
 def new_request_id() -> str:
@@ -38,7 +38,7 @@ async def put_headers(request: Request, response: StreamResponse) -> None:
     headers["X-Request-Id"] = request[REQUEST_ID]
     resource = request.get(RESOURCE)
     public = resource is not None and resource.public
-    headers.update(_OF_PUBLIC if public else _OF_ALL)
+    headers.update(OF_PUBLIC if public else _OF_ALL)
     if resource is not None and not public:
         headers.setdefault("Cache-Control", "no-store")  # numbers of a tenant: for no proxy to keep
     if headers.get("Content-Type", "").startswith("text/html"):

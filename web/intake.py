@@ -1,10 +1,8 @@
 """From a tracking request to a hit that Kafka has: what every tracking endpoint does."""
 
-import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from functools import cache, lru_cache
-from typing import NamedTuple
 
 import structlog
 from aiohttp.web import Request
@@ -16,14 +14,14 @@ from analytics_app.db import is_away
 from analytics_app.definitions import DEFINITIONS
 from analytics_app.errors import FaultyField, Forbidden, Invalid, NotFound, Unavailable
 from analytics_app.ids import EventIds
-from analytics_app.intake import pipeline
+from analytics_app.intake import pipeline, privacy
 from analytics_app.intake.addresses import client_address
 from analytics_app.intake.bots import declared_bot
 from analytics_app.intake.pipeline import Draft, Dropped, DropReason, Knowledge, Sender
 from analytics_app.intake.places import Places
 from analytics_app.intake.privacy import salt_day, session_key, visitor_hash
 from analytics_app.intake.referrers import referral_of
-from analytics_app.intake.schemas import Capture, EventBody, PixelBody
+from analytics_app.intake.schemas import EventBody, PixelBody
 from analytics_app.intake.user_agents import device_of
 from analytics_app.records import Heartbeat, Leave, encode
 from analytics_app.secret import secret
@@ -34,8 +32,9 @@ from analytics_app.websites.logic import Website
 from web import auth, judging
 from web.capture import capture_of
 from web.edge import Edge
-from web.limits import LIMITS
+from web.limits import LIMITS, NO_WEBSITE
 from web.running import RUNNING
+from web.taken import Answer, Taken
 
 LATE = timedelta(hours=24)
 AHEAD = timedelta(minutes=5)
@@ -64,6 +63,12 @@ async def website_of(key: str | None) -> Website:
     if not (website.is_enabled and website.tracking_enabled):
         raise Forbidden("Tracking is switched off for this website")
     return website
+
+
+def website_at_once(key: str) -> Website | None:
+    """The website of a pixel key, where this process knows it as one that is tracked."""
+    website = DEFINITIONS.website_of_key(key)
+    return website if website is not None and website.is_enabled and website.tracking_enabled else None
 
 
 async def known_website(key: str | None) -> Website:
@@ -95,53 +100,12 @@ def warm_up() -> None:
 
 def sender_of(request: Request) -> Sender:
     """Who sent the request, as far as it can be believed."""
-    peer = request.remote or ""
-    return Sender(
-        client_address(peer, request.headers, settings().trusted_proxies),
-        request.headers.get("User-Agent", ""),
-        request.headers,
-    )
+    return sender_from(request.remote or "", request.headers)
 
 
-class Answer(NamedTuple):
-    """The answer to a hit; what of it is None is not said."""
-
-    event_id: int | None = None
-    visitor_id: str | None = None
-    session_id: str | None = None
-    capture: Capture | None = None
-    ignored: str | None = None
-
-    def shown(self) -> dict[str, object]:
-        """It as JSON holds it, in the shape of `Tracked`."""
-        if self.ignored:
-            return {"ok": True, "ignored": self.ignored}
-        said: dict[str, object] = {
-            "ok": True,
-            "event_id": self.event_id,
-            "visitor_id": self.visitor_id,
-            "session_id": self.session_id,
-        }
-        if self.capture:
-            said["capture"] = self.capture.model_dump(exclude_none=True)
-        return said
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """A hit on its way: the answer to it, and what to wait for before it is given; None where there is nothing."""
-
-    answer: Answer
-    acknowledged: asyncio.Future[None] | None = None
-    is_hit: bool = True
-
-    async def safe(self) -> Answer:
-        """The answer, once it is true. Raises `Unavailable`."""
-        if self.acknowledged is not None:
-            await self.acknowledged
-            if self.is_hit:
-                figures.count_edge("accepted")
-        return self.answer
+def sender_from(peer: str, headers: Mapping[str, str]) -> Sender:
+    """Who sent these headers from the address `peer`, as far as it can be believed."""
+    return Sender(client_address(peer, headers, settings().trusted_proxies), headers.get("User-Agent", ""), headers)
 
 
 async def accept(request: Request, website: Website, body: PixelBody | EventBody) -> Answer:
@@ -166,7 +130,26 @@ async def take(request: Request, website: Website, body: PixelBody | EventBody) 
         if is_away(error):
             raise Unavailable("No event id is to be had right now; send the hit again with the same id") from None
         raise
-    at_ms = round(at.timestamp() * 1000)
+    return _taken(draft, event_id, round(at.timestamp() * 1000))
+
+
+def take_at_once(sender: Sender, website: Website, body: PixelBody | EventBody) -> Taken | None:
+    """As `take`, where Kafka is all that has to be waited for; None where `take` has to be asked.
+
+    Raises `Unavailable`.
+    """
+    if body.timestamp or body.ip or body.user_agent or website.require_consent:
+        return None
+    now = clock.now()
+    draft = Draft(website, body, sender, _knowledge(now), round(now.timestamp() * 1000))
+    if not LIMITS.take_at_once(website.id):
+        return None
+    event_id = EVENT_IDS.mint_at_once()
+    return None if event_id is None else _taken(draft, event_id, draft.now_ms)
+
+
+def _taken(draft: Draft, event_id: int, at_ms: int) -> Taken:
+    """The draft, which is all that it takes by now, made a hit and given to the edge. Raises `Unavailable`."""
     try:
         hit = pipeline.run(draft, event_id, at_ms)
     except Dropped as dropped:
@@ -174,9 +157,9 @@ async def take(request: Request, website: Website, body: PixelBody | EventBody) 
         if dropped.told:
             return Taken(Answer(ignored=dropped.reason.value))
         judging.see(draft)
-        return Taken(Answer(event_id, *draft.ids), judging.note(draft, event_id, at_ms), is_hit=False)
+        return Taken(Answer(event_id, *draft.ids), judging.note(draft, event_id, at_ms), counts=False)
     judging.let_pass(draft, event_id, at_ms)
-    capture = capture_of(website, hit.path, hit.session_key) if hit.kind == EventKind.PAGEVIEW else None
+    capture = capture_of(draft.website, hit.path, hit.session_key) if hit.kind == EventKind.PAGEVIEW else None
     return Taken(Answer(event_id, *draft.ids, capture), EDGE.put(hit.session_key, encode(hit)))
 
 
@@ -191,18 +174,26 @@ async def _look_up_consent(draft: Draft) -> None:
         raise
 
 
-async def accept_engagement(request: Request, body: Heartbeat | Leave, website: Website | None) -> str | None:
-    """Take a heartbeat or leave of `website` (None: of whichever holds its session); returns why it is ignored."""
-    await LIMITS.take(website.id if website else 0)
+async def accept_engagement(request: Request, sent: Heartbeat | Leave, website: Website | None) -> Answer:
+    """Take a heartbeat or leave of `website` (None: of whichever holds its session), as `accept` takes a hit."""
+    await LIMITS.take(website.id if website else NO_WEBSITE)
+    return await _engagement_taken(sender_of(request), sent, website).safe()
+
+
+def engagement_at_once(sender: Sender, sent: Heartbeat | Leave, website: Website | None) -> Taken | None:
+    """As `accept_engagement`, where Kafka is all that has to be waited for. Raises `Unavailable`."""
+    if not LIMITS.take_at_once(website.id if website else NO_WEBSITE):
+        return None
+    return _engagement_taken(sender, sent, website)
+
+
+def _engagement_taken(sender: Sender, sent: Heartbeat | Leave, website: Website | None) -> Taken:
     if website is not None:
-        try:
-            pipeline.drop_opted_out(Draft(website, PixelBody(), sender_of(request), _knowledge(clock.now())))
-        except Dropped as dropped:
-            figures.count_edge(f"ignored_{dropped.reason.value}")
-            return dropped.reason.value
-    await EDGE.add(body.session_key, encode(body))
-    figures.count_edge("accepted")
-    return None
+        reason = privacy.opted_out(sender.headers, website.honour_dnt)
+        if reason:
+            figures.count_edge(f"ignored_{reason}")
+            return Taken(Answer(ignored=reason))
+    return Taken(Answer(), EDGE.put(sent.session_key, encode(sent)))
 
 
 def left_out(request: Request, website: Website, visitor: str) -> DropReason | None:

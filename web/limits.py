@@ -38,23 +38,28 @@ class Limits:
 
     async def take(self, website_id: int = NO_WEBSITE) -> None:
         """Count one call against the limit; at once where tokens are held. Raises `RateLimited`."""
-        if self.budget is None:
-            return
-        now = clock.monotonic()
-        verdict = self.budget.take(website_id, now)
-        if verdict is Verdict.TAKEN:
-            if self.budget.is_due(now):
-                self._renew()
+        if self.budget is None or self.take_at_once(website_id):
             return
         self._waiting += 1
         try:
-            while verdict is Verdict.ASK:  # what a lease brings, others who wait for it may take first
+            # What a lease brings, others who wait for it may take first.
+            while (verdict := self.budget.take(website_id, clock.monotonic())) is Verdict.ASK:
                 await self._ask()
-                verdict = self.budget.take(website_id, clock.monotonic())
         finally:
             self._waiting -= 1
         if verdict is not Verdict.TAKEN:
             raise self.refused()
+
+    def take_at_once(self, website_id: int = NO_WEBSITE) -> bool:
+        """Count one call where that needs no waiting; False where `take` has to be asked."""
+        if self.budget is None:
+            return True
+        now = clock.monotonic()
+        if self.budget.take(website_id, now) is not Verdict.TAKEN:
+            return False
+        if self.budget.is_due(now):
+            self._renew()
+        return True
 
     def refused(self) -> RateLimited:
         """429, with when to try again."""

@@ -1,7 +1,8 @@
 """Tracking: what browsers and servers report."""
 
 import base64
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import structlog
@@ -9,7 +10,7 @@ from aiohttp.web import Request, Response
 from faust.web import Blueprint
 from pydantic import BaseModel, Field
 
-from analytics_app import clock, figures
+from analytics_app import clock
 from analytics_app.errors import (
     AnalyticsError,
     FaultyField,
@@ -22,9 +23,14 @@ from analytics_app.errors import (
 )
 from analytics_app.intake.schemas import EventBody, HeartbeatBody, LeaveBody, PixelBody, TrackBody, Tracked
 from analytics_app.records import Heartbeat, Leave
+from analytics_app.websites.logic import Website
 from web import bodies, intake
-from web.intake import Answer
+from web.errors import counted
+from web.fast_path import AtOnce
 from web.resource import RESOURCE, Resource, json_response, operation, validated
+from web.taken import Answer, Taken
+
+EngagementBody = TypeVar("EngagementBody", HeartbeatBody, LeaveBody)
 
 blueprint = Blueprint("track")
 log = structlog.get_logger(__name__)
@@ -52,12 +58,6 @@ class PixelQuery(BaseModel):
     p: str = Field("", description="The page's path")
     t: str = Field("", description="Its title")
     r: str = Field("", description="Where the visitor came from")
-
-
-def counted(error: AnalyticsError) -> AnalyticsError:
-    """`error`, counted among what the edge refused."""
-    figures.count_edge(f"refused_{error.code.lower()}")
-    return error
 
 
 class Tracking(Resource):
@@ -168,15 +168,7 @@ class HeartbeatView(Tracking):
         """Update time on page and scroll depth. Totals: the highest counts, so repeats change nothing."""
         body = await self.body(request, HeartbeatBody)
         website = await intake.website_of(body.key) if body.key else None
-        heartbeat = Heartbeat(
-            event_id=body.event_id,
-            at_ms=clock.now_ms(),
-            session_key=intake.key_of(body.session_id),
-            website_id=website.id if website else 0,
-            time_on_page_s=min(body.time_on_page, DAY_S),
-            scroll_depth=min(body.scroll_depth, 100),
-        )
-        return acknowledged(await intake.accept_engagement(request, heartbeat, website))
+        return answered(await intake.accept_engagement(request, _heartbeat(body, website), website))
 
 
 @blueprint.route("/leave", name="leave")
@@ -188,12 +180,61 @@ class LeaveView(Tracking):
         """End the session's clock (sent by sendBeacon). A later hit within the timeout goes on with the session."""
         body = await self.body(request, LeaveBody)
         website = await intake.website_of(body.key) if body.key else None
-        leave = Leave(
-            at_ms=clock.now_ms(),
-            session_key=intake.key_of(body.session_id),
-            website_id=website.id if website else 0,
-        )
-        return acknowledged(await intake.accept_engagement(request, leave, website))
+        return answered(await intake.accept_engagement(request, _leave(body, website), website))
+
+
+def _hit_at_once(model: type[TrackBody | EventBody]) -> AtOnce:
+    """What `Track` and `Event` do."""
+
+    def take(peer: str, headers: Mapping[str, str], sent: bytes) -> Taken | None:
+        body = model.model_validate(bodies.json_object(sent))
+        website = intake.website_at_once(body.key)
+        return website and intake.take_at_once(intake.sender_from(peer, headers), website, body)
+
+    return take
+
+
+def _engagement_at_once(
+    model: type[EngagementBody], made: Callable[[EngagementBody, Website | None], Heartbeat | Leave]
+) -> AtOnce:
+    """What `HeartbeatView` and `LeaveView` do."""
+
+    def take(peer: str, headers: Mapping[str, str], sent: bytes) -> Taken | None:
+        body = model.model_validate(bodies.json_object(sent))
+        website = intake.website_at_once(body.key) if body.key else None
+        if body.key and website is None:
+            return None
+        return intake.engagement_at_once(intake.sender_from(peer, headers), made(body, website), website)
+
+    return take
+
+
+def _heartbeat(body: HeartbeatBody, website: Website | None) -> Heartbeat:
+    return Heartbeat(
+        event_id=body.event_id,
+        at_ms=clock.now_ms(),
+        session_key=intake.key_of(body.session_id),
+        website_id=website.id if website else 0,
+        time_on_page_s=min(body.time_on_page, DAY_S),
+        scroll_depth=min(body.scroll_depth, 100),
+    )
+
+
+def _leave(body: LeaveBody, website: Website | None) -> Leave:
+    return Leave(
+        at_ms=clock.now_ms(),
+        session_key=intake.key_of(body.session_id),
+        website_id=website.id if website else 0,
+    )
+
+
+AT_ONCE: Mapping[str, AtOnce] = {
+    "/analytics/track": _hit_at_once(TrackBody),
+    "/analytics/event": _hit_at_once(EventBody),
+    "/analytics/heartbeat": _engagement_at_once(HeartbeatBody, _heartbeat),
+    "/analytics/leave": _engagement_at_once(LeaveBody, _leave),
+}
+"""What the fast path takes of this: the plain cases of the views above."""
 
 
 def _is_form(request: Request) -> bool:
