@@ -26,11 +26,8 @@ def request(path, body, *, method="POST", version="1.1", **headers):
     """A request as it goes over the wire."""
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
     given = {"Host": "t", "User-Agent": CHROME, "Accept": "*/*", "Content-Length": str(len(sent)), **headers}
-    lines = [
-        f"{method} {path} HTTP/{version}",
-        *(f"{name.replace('_', '-')}: {value}" for name, value in given.items()),
-    ]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + sent
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in given.items()]
+    return "\r\n".join([f"{method} {path} HTTP/{version}", *lines]).encode() + b"\r\n\r\n" + sent
 
 
 async def answer(reader):
@@ -80,6 +77,9 @@ def asked(monkeypatch):
 
 @pytest.fixture
 async def key(admin):
+    from web.intake import EVENT_IDS
+
+    await EVENT_IDS.mint()  # the first ids of a process are waited for
     return (await admin.new_website())["pixel_key"]
 
 
