@@ -7,6 +7,7 @@ from faust.web import Blueprint
 from pydantic import BaseModel, Field
 
 from analytics_app.errors import AnalyticsError, Forbidden, RateLimited, Unauthenticated, Unavailable
+from analytics_app.intake.pipeline import Sender
 from analytics_app.intake.schemas import TrackBody, Tracked
 from analytics_app.shapes import ErrorOut
 from web import bodies, intake
@@ -46,17 +47,20 @@ class Batch(Tracking):
     async def post(self, request: Request) -> Response:
         """Track up to 1,000 hits. Each is answered as `POST /analytics/track` would; 503 where none could be stored."""
         body = await self.body(request, BatchBody, bodies.LARGE)
-        taken = [await self._take(request, hit) for hit in body.hits]
+        sender = intake.sender_of(request)
+        taken = [await self._take(request, sender, hit) for hit in body.hits]
         results = [await self._safe(one) for one in taken]
         if all(isinstance(result, Unavailable) for result in results):
             raise results[0]
         return json_response({"ok": True, "results": [_shown(result) for result in results]})
 
-    async def _take(self, request: Request, hit: dict[str, Any]) -> Taken | AnalyticsError:
+    async def _take(self, request: Request, sender: Sender, hit: dict[str, Any]) -> Taken | AnalyticsError:
         """The hit on its way, or what is wrong with it."""
         try:
             body = validated(TrackBody, hit)
-            return await intake.take(request, await intake.website_of(body.key), body)
+            website = intake.website_at_once(body.key)
+            taken = website and intake.take_at_once(sender, website, body)
+            return taken or await intake.take(request, await intake.website_of(body.key), body)
         except AnalyticsError as error:
             return counted(error)
 
