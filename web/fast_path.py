@@ -1,9 +1,9 @@
 """Hits that wait for nothing but Kafka are answered where they arrive: without a task, a request and a response.
 
-Of what a hit cost the web process, more than a quarter was spent on those (docs/decisions/0013-the-fast-path.md). Only what is
-plain is taken: a POST to the very path of a route below, of HTTP/1.1, whole as it arrived, with a body that is good,
-for a website that this process knows. All else, whatever is wrong with a hit included, goes to the view, as if it had
-not been looked at; of what is taken both answer the same.
+Of what a hit cost the web process, more than a quarter was spent on those (docs/decisions/0013-the-fast-path.md). Only
+what is plain is taken: a POST to the very path of a route below, of HTTP/1.1, whole as it arrived, with a body that is
+good, for a website that this process knows. All else, whatever is wrong with a hit included, goes to the view, as if it
+had not been looked at; of what is taken both answer the same.
 """
 
 from collections.abc import Callable, Mapping

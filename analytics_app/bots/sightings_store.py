@@ -7,10 +7,13 @@ from typing import NamedTuple
 from sqlalchemy import delete, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from analytics_app.arrays import numbers
+from analytics_app.arrays import instants, numbers, texts
 from analytics_app.bots.models import BotAgentRow, BotSightingRow
 from analytics_app.bots.sightings import Sighting, Sought
 from analytics_app.db import AsyncDriver
+
+ADDED_AT_ONCE = 1000
+"""Rows of a statement: to write them down takes the web process a few milliseconds, for which hits wait."""
 
 
 class Tried(NamedTuple):
@@ -24,20 +27,38 @@ class Tried(NamedTuple):
 
 async def add(db: AsyncDriver, sightings: Sequence[Sighting], agents: Mapping[tuple[date, int], list[int]]) -> None:
     """Add to what was seen in each hour, and note the user agents."""
-    async with db.cursor() as cursor:
-        await cursor.executemany(
-            "INSERT INTO bot_agents (day, agent, grams) VALUES (%s, %s, %s::int[]) ON CONFLICT DO NOTHING",
-            [(day, agent, numbers(grams)) for (day, agent), grams in sorted(agents.items())],
-        )
-        await cursor.executemany(
-            "INSERT INTO bot_sightings AS s (website_id, hour, source, agent, prefixes, requests) "
-            "VALUES (%s, %s, %s, %s, %s::bigint[], %s) "
-            "ON CONFLICT (website_id, hour, source) DO UPDATE SET requests = s.requests + excluded.requests",
-            [
-                (one.website_id, one.hour, one.source, one.agent, numbers(one.prefixes), one.requests)
-                for one in sorted(sightings)
-            ],
-        )
+    days = sorted(agents.items())
+    await db.execute(
+        "INSERT INTO bot_agents (day, agent, grams) "
+        "SELECT d, a, g::int[] FROM unnest(%s::date[], %s::bigint[], %s::text[]) AS n (d, a, g) ON CONFLICT DO NOTHING",
+        (
+            texts(day.isoformat() for (day, _), _ in days),
+            numbers(agent for (_, agent), _ in days),
+            texts(numbers(grams) for _, grams in days),
+        ),
+    )
+    # In the order of their keys, as every process does: none can wait for one that waits for it.
+    rows = sorted(sightings)
+    for start in range(0, len(rows), ADDED_AT_ONCE):
+        await _add(db, rows[start : start + ADDED_AT_ONCE])
+
+
+async def _add(db: AsyncDriver, rows: Sequence[Sighting]) -> None:
+    await db.execute(
+        "INSERT INTO bot_sightings AS s (website_id, hour, source, agent, prefixes, requests) "
+        "SELECT w, h, o, a, p::bigint[], r "
+        "FROM unnest(%s::int[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::text[], %s::int[]) "
+        "AS n (w, h, o, a, p, r) "
+        "ON CONFLICT (website_id, hour, source) DO UPDATE SET requests = s.requests + excluded.requests",
+        (
+            numbers(one.website_id for one in rows),
+            instants(one.hour for one in rows),
+            numbers(one.source for one in rows),
+            numbers(one.agent for one in rows),
+            texts(numbers(one.prefixes) for one in rows),
+            numbers(one.requests for one in rows),
+        ),
+    )
 
 
 async def tried(db: AsyncConnection, website_id: int, since: datetime, wanted: Sequence[Sought]) -> Tried:

@@ -18,7 +18,7 @@ from analytics_app.intake.consenting import NOBODY_SAID, Consents
 from analytics_app.intake.paths import clean_path, first_language, is_host
 from analytics_app.intake.places import Places
 from analytics_app.intake.privacy import Ids
-from analytics_app.intake.referrers import plain_host, referral_of
+from analytics_app.intake.referrers import host_of, is_own, plain_host, referral_of
 from analytics_app.intake.schemas import EventBody, PixelBody
 from analytics_app.intake.scrubbing import scrub_url
 from analytics_app.intake.user_agents import device_of
@@ -194,24 +194,32 @@ def put_page(draft: Draft) -> None:
 def put_source(draft: Draft) -> None:
     """Where the visit came from: referrer, campaign, source and channel."""
     body, website = draft.body, draft.website
-    draft.campaign, found = _source(
+    draft.campaign, host, from_outside, from_inside = _source(
         body.path.partition("?")[2],
         body.referrer,
-        (website.host, body.host, *website.allowed_hosts),
         (body.utm_source, body.utm_medium, body.utm_campaign, body.utm_term, body.utm_content),
     )
-    draft.fields.update(found)
+    inside = host and is_own(host, (website.host, body.host, *website.allowed_hosts))
+    draft.fields.update(from_inside if inside else from_outside)
 
 
 @lru_cache(maxsize=4096)
 def _source(
-    query: str, referrer: str, own: tuple[str, ...], sent: tuple[str, str, str, str, str]
-) -> tuple[Campaign, Mapping[str, str]]:
-    """The campaign, and the fields of a hit that tell where it came from: remembered, for most come from few places."""
+    query: str, referrer: str, sent: tuple[str, str, str, str, str]
+) -> tuple[Campaign, str, Mapping[str, str], Mapping[str, str]]:
+    """The campaign, the referrer's host, and the fields of a hit that tell where it came from.
+
+    They are given twice: as they are where the host is another's, and where it is the website's own. Remembered, for
+    most hits come from few places, whatever website they are for.
+    """
     source, medium, name, term, content = sent
     campaign = campaign_of(f"?{query}", source=source, medium=medium, name=name, term=term, content=content)
-    referral = referral_of(referrer, [host for host in own if host], campaign)
-    return campaign, {
+    return campaign, host_of(referrer), _came_by(referrer, campaign), _came_by("", campaign)
+
+
+def _came_by(referrer: str, campaign: Campaign) -> Mapping[str, str]:
+    referral = referral_of(referrer, (), campaign)
+    return {
         "referrer": referral.referrer,
         "channel": referral.channel,
         "source": referral.source or DIRECT,

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -39,14 +39,14 @@ class Referral(NamedTuple):
     channel: str
 
 
-def referral_of(referrer: str, own_hosts: Collection[str] = (), campaign: Campaign = NONE) -> Referral:
+def referral_of(referrer: str, own_hosts: Iterable[str] = (), campaign: Campaign = NONE) -> Referral:
     """Where a visit came from.
 
     A referrer on one of `own_hosts`, or on a subdomain of one, is none: the visitor was here already. The campaign's
     source wins over the referrer's, and a click id stands in where both are missing. Never raises.
     """
     host, path = _split(clean_text(referrer, 2 * MAX_REFERRER)) if referrer else ("", "")
-    if host and _is_own(host, frozenset(own_hosts)):
+    if host and is_own(host, own_hosts):
         host = path = ""
     source = NOWHERE
     if campaign.source:
@@ -59,7 +59,21 @@ def referral_of(referrer: str, own_hosts: Collection[str] = (), campaign: Campai
     return Referral(stored, source.name, channel_of(source, campaign, has_referrer=bool(host)))
 
 
-@lru_cache(maxsize=4096)
+def host_of(referrer: str) -> str:
+    """The host of a referrer, as hosts are compared; empty where it is no address. Never raises."""
+    return _split(clean_text(referrer, 2 * MAX_REFERRER))[0] if referrer else ""
+
+
+def is_own(host: str, own_hosts: Iterable[str]) -> bool:
+    """Whether `host` is one of the website's own, or a subdomain of one."""
+    for name in own_hosts:
+        own = plain_host(name.removeprefix("*.")) if name else ""
+        if own and (host == own or host.endswith(f".{own}")):
+            return True
+    return False
+
+
+@lru_cache(maxsize=16_384)
 def plain_host(host: str) -> str:
     """A host as hosts are compared: small letters, in ASCII, without port, `www.` and a dot at the end."""
     host = host.strip().lower()
@@ -71,12 +85,6 @@ def plain_host(host: str) -> str:
         return host.encode("idna").decode()
     except UnicodeError:
         return host
-
-
-@lru_cache(maxsize=4096)
-def _is_own(host: str, own_hosts: frozenset[str]) -> bool:
-    own = {plain_host(name.removeprefix("*.")) for name in own_hosts} - {""}
-    return any(host == name or host.endswith(f".{name}") for name in own)
 
 
 def _split(referrer: str) -> tuple[str, str]:
