@@ -21,6 +21,7 @@ from psycopg.errors import (
     ProgramLimitExceeded,
     ReadOnlySqlTransaction,
     StatementTooComplex,
+    TransactionTimeout,
 )
 
 from analytics_app import figures
@@ -45,7 +46,12 @@ def is_away(error: Exception) -> bool:
         return False  # psycopg counts them among the operational ones, but waiting mends none
     return isinstance(
         error,
-        psycopg.OperationalError | IdleInTransactionSessionTimeout | ReadOnlySqlTransaction | KafkaError | TimeoutError,
+        psycopg.OperationalError
+        | IdleInTransactionSessionTimeout
+        | TransactionTimeout
+        | ReadOnlySqlTransaction
+        | KafkaError
+        | TimeoutError,
     )
 
 
@@ -87,14 +93,15 @@ class Sink:
 
     async def _store(self, records: Sequence[Record]) -> list[Written]:
         parsed = [parse(record, self.reader) for record in records]
-        careful, pause_s, began = False, 0.1, time.perf_counter()
+        careful, patient, pause_s, began = False, False, 0.1, time.perf_counter()
         while True:
             try:
                 with WATCHDOG.trying(self.topic):
-                    written = await self._attempt(records, parsed, careful=careful)
+                    written = await self._attempt(records, parsed, careful=careful, patient=patient)
             except (Gap, TooManyFailures):
                 raise
             except Exception as error:
+                patient = patient or isinstance(error, TransactionTimeout)
                 if is_away(error):
                     away = "postgres" if isinstance(error, psycopg.Error) else "kafka"
                     figures.RETRIES.labels(away).inc()
@@ -115,14 +122,21 @@ class Sink:
                 figures.BATCH_S.labels(self.topic).observe(time.perf_counter() - began)
                 return written
 
-    async def _attempt(self, records: Sequence[Record], parsed: Sequence[Parsed], *, careful: bool) -> list[Written]:
-        """One transaction, from the locks of the positions to their new values."""
+    async def _attempt(
+        self, records: Sequence[Record], parsed: Sequence[Parsed], *, careful: bool, patient: bool
+    ) -> list[Written]:
+        """One transaction, from the locks of the positions to their new values.
+
+        It may take as long as it does where it is taken apart, or took too long before: whoever hears of that is slow,
+        and not cut off.
+        """
         groups: dict[int, list[Record]] = defaultdict(list)
         for record in records:
             groups[record.partition].append(record)
         writers = {(one.partition, one.writer) for one in parsed if one.writer}
         async with batch_transaction() as db:
-            next_offsets, sequences = await store.begin_batch(db, self.topic, sorted(groups), writers)
+            within_s = 0 if careful or patient else store.BATCH_WITHIN_S
+            next_offsets, sequences = await store.begin_batch(db, self.topic, sorted(groups), writers, within_s)
             found = [fresh(next_offsets[partition], groups[partition]) for partition in sorted(groups)]
             taken = [some for some in found if some]
             if not taken:

@@ -17,6 +17,12 @@ _SEQUENCES = (
 )
 
 
+BATCH_WITHIN_S = 30.0
+"""What a batch may take, unless it was told so once and is tried again: a hundred times what it does take."""
+_KNOWS_TRANSACTION_TIMEOUT = 170_000
+_END_WITHIN = "SELECT set_config('transaction_timeout', %s, true)"
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """Where a partition stands: the next offset to store, and what the record before it looked like."""
@@ -53,25 +59,35 @@ async def stand_for_batch(db: AsyncDriver) -> None:
 
 
 async def begin_batch(
-    db: AsyncDriver, topic: str, partitions: Sequence[int], writers: Collection[Writer]
+    db: AsyncDriver,
+    topic: str,
+    partitions: Sequence[int],
+    writers: Collection[Writer],
+    within_s: float = BATCH_WITHIN_S,
 ) -> tuple[dict[int, int], dict[Writer, int]]:
     """The next offset to store of each of `partitions`, and the highest sequence stored of each of `writers`.
 
     The positions are locked until the transaction ends: nobody else stores from these partitions meanwhile. In their
     order, so that two workers who both think a partition theirs wait for each other and never in a circle.
+
+    The server ends the transaction after `within_s` seconds (0: never), and its locks with it, where it is Postgres 17
+    or later. `idle_in_transaction_session_timeout` alone does not do that: who was paused or cut off between two
+    statements of a pipeline is not idle to the server, which waits for the rest for ever.
     """
-    positions, stored = await _asked_at_a_stroke(db, topic, partitions, writers)
+    positions, stored = await _asked_at_a_stroke(db, topic, partitions, writers, within_s)
     if missing := [partition for partition in partitions if partition not in positions]:
         for partition in missing:  # nothing was ever stored from it
             await begin_position(db, topic, partition, 0)
-        positions, stored = await _asked_at_a_stroke(db, topic, partitions, writers)
+        positions, stored = await _asked_at_a_stroke(db, topic, partitions, writers, within_s)
     return positions, stored
 
 
 async def _asked_at_a_stroke(
-    db: AsyncDriver, topic: str, partitions: Sequence[int], writers: Collection[Writer]
+    db: AsyncDriver, topic: str, partitions: Sequence[int], writers: Collection[Writer], within_s: float
 ) -> tuple[dict[int, int], dict[Writer, int]]:
     async with db.pipeline():
+        if db.info.server_version >= _KNOWS_TRANSACTION_TIMEOUT:
+            await db.execute(_END_WITHIN, (str(round(within_s * 1000)),))
         locked = await db.execute(_LOCK, (topic, numbers(sorted(partitions))))
         # A statement of its own, which sees what was committed while the locks were waited for.
         known = await db.execute(_SEQUENCES, (*_columns(writers), topic))

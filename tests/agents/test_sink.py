@@ -14,6 +14,7 @@ from agents import sink as sink_module
 from agents.sink import Sink, TooManyFailures, Written, is_away
 from analytics_app.db import batch_transaction
 from analytics_app.records import HITS, encode
+from analytics_app.stream import store
 from analytics_app.stream.logic import Gap, Record, digest_of
 from tests.factories import DAY, NOON_MS, make_event, make_heartbeat, make_hit, make_leave, make_record
 
@@ -440,6 +441,48 @@ async def test_a_paused_worker_that_lost_its_partition_stores_nothing_when_it_wa
     assert await worker.outcomes() == {"received": 6, "stored": 6}
 
 
+@pytest.mark.parametrize(("within_s", "is_stored"), [(1, True), (0, False)], ids=["as it is", "control"])
+async def test_who_is_cut_off_between_two_statements_holds_no_position_for_ever(worker, hit, within_s, is_stored):
+    holds = asyncio.Event()
+
+    async def cut_off():
+        async with batch_transaction() as db:
+            await store.begin_batch(db, worker.topic, [0], set(), within_s)
+            async with db.pipeline():
+                await db.execute("SELECT 1")  # the server waits for more, and does not count that as idle
+                holds.set()
+                await asyncio.sleep(60)
+
+    await worker.store(worker.records(hit(0)))
+    silent = asyncio.create_task(cut_off())
+    await holds.wait()
+    storing = asyncio.create_task(worker.store(worker.records(hit(0), hit(1))))
+    done, _ = await asyncio.wait({storing}, timeout=4)
+    assert bool(done) is is_stored
+    assert await worker.position() == (3 if is_stored else 1)
+    for task in (storing, silent):
+        task.cancel()
+    await asyncio.gather(storing, silent, return_exceptions=True)
+
+
+@pytest.mark.parametrize("is_slow", ["SELECT pg_sleep(0.8)", None], ids=["the server", "the worker"])
+async def test_a_batch_that_takes_too_long_is_given_its_time(worker, hit, monkeypatch, is_slow):
+    monkeypatch.setattr(store, "BATCH_WITHIN_S", 0.3)
+    attempts = 0
+
+    async def slowly(db, hits, partitions):
+        nonlocal attempts
+        attempts += 1
+        await (db.execute(is_slow) if is_slow else asyncio.sleep(0.8))
+        return await agent.write(db, hits, partitions)
+
+    worker.sink.write = slowly
+    hits = [hit(0), hit(1)]
+    await asyncio.wait_for(worker.store(worker.records(*hits)), 10)
+    assert attempts == 2
+    assert await worker.event_ids() == [one.event_id for one in hits]
+
+
 @pytest.mark.parametrize(
     ("error", "away"),
     [
@@ -449,6 +492,7 @@ async def test_a_paused_worker_that_lost_its_partition_stores_nothing_when_it_wa
         (psycopg.errors.LockNotAvailable(), True),
         (psycopg.errors.DiskFull(), True),
         (psycopg.errors.IdleInTransactionSessionTimeout(), True),
+        (psycopg.errors.TransactionTimeout(), True),
         (psycopg.errors.ReadOnlySqlTransaction(), True),
         (KafkaConnectionError(), True),
         (TimeoutError(), True),
