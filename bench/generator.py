@@ -6,6 +6,7 @@ and received by a bare protocol, with requests made beforehand: what the load co
 
 import asyncio
 import json
+import os
 import random
 import sys
 import time
@@ -172,8 +173,10 @@ async def run(order: Order) -> Sent:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(line)
-    sys.stdout.flush()
+    # After uvloop a write ends where the pipe is full, and `sys.stdout` drops the rest: a result may be longer.
+    left = line.encode()
+    while left:
+        left = left[os.write(sys.stdout.fileno(), left) :]
 
 
 def main() -> None:
