@@ -27,7 +27,8 @@ from web.exposures import EXPOSURES
 from web.known_experiments import KNOWN
 from web.limits import LIMITS
 from web.resource import Resource, operation
-from web.track import Ok, Tracking, acknowledged
+from web.taken import Answer
+from web.track import Ok, Tracking, answered
 
 blueprint = faust.web.Blueprint("assignment")
 
@@ -86,13 +87,13 @@ class ExperimentExposure(Tracking):
         if variant is None:
             raise Invalid(details=[FaultyField("variant_id", "must be a variant of the experiment")])
         if experiment.status is not Status.RUNNING:
-            return acknowledged(NOT_RUNNING)
+            return answered(Answer(ignored=NOT_RUNNING))
         visitor = intake.hash_of(website, body.visitor_id)
         reason = intake.left_out(request, website, visitor)
         if reason is not None:
-            return acknowledged(reason.value if reason.told else None)
+            return answered(Answer(ignored=reason.value if reason.told else None))
         await told_once(experiment, variant.id, visitor)
-        return acknowledged(None)
+        return answered(Answer())
 
 
 async def experiment_of(said: str) -> Experiment:

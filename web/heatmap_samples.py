@@ -18,7 +18,8 @@ from web import bodies, intake
 from web.edge import Edge
 from web.limits import LIMITS
 from web.resource import operation
-from web.track import Ok, Tracking, acknowledged
+from web.taken import Answer
+from web.track import Ok, Tracking, answered
 
 blueprint = faust.web.Blueprint("heatmap_samples")
 
@@ -42,7 +43,8 @@ class HeatmapSamples(Tracking):
         At most 1 MiB, also as gzip.
         """
         body = await self.body(request, SamplesBody, bodies.LARGE)
-        return acknowledged(await take(request, await intake.website_of(body.key), body))
+        ignored = await take(request, await intake.website_of(body.key), body)
+        return answered(Answer(ignored=ignored))
 
 
 async def take(request: Request, website: Website, body: SamplesBody) -> str | None:

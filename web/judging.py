@@ -120,10 +120,10 @@ class Sightings:
             if place % HASHED_AT_ONCE == 0:
                 await asyncio.sleep(0)
             where = address_of(address)
-            if user_agent not in agents_of:
-                agents_of[user_agent] = agent = whole_hash(salt, 0, user_agent)
+            agent = agents_of.get(user_agent)
+            if agent is None:
+                agent = agents_of[user_agent] = whole_hash(salt, 0, user_agent)
                 agents[day, agent] = grams_of(salt, user_agent)
-            agent = agents_of[user_agent]
             prefixes = prefixes_of(salt, website_id, where) if where else []
             source = whole_hash(salt, website_id, address, user_agent)
             found.append(Sighting(website_id, day, hour, source, agent, prefixes, requests))

@@ -95,11 +95,6 @@ def answered(answer: Answer) -> Response:
     return json_response(answer.shown(), status=202 if answer.ignored else 200)
 
 
-def acknowledged(ignored: str | None) -> Response:
-    """The same for what has no ids to answer."""
-    return json_response({"ok": True, "ignored": ignored} if ignored else {"ok": True}, status=202 if ignored else 200)
-
-
 def image(says: str) -> Response:
     """The GIF, and what came of the hit."""
     headers = {"X-Analytics": says, "Cache-Control": "no-store"}

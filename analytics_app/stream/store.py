@@ -18,7 +18,7 @@ _SEQUENCES = (
 
 
 BATCH_WITHIN_S = 30.0
-"""What a batch may take, unless it was told so once and is tried again: a hundred times what it does take."""
+"""What a batch may take, unless it took longer before: as long as a worker that gets nowhere is left alone."""
 _KNOWS_TRANSACTION_TIMEOUT = 170_000
 _END_WITHIN = "SELECT set_config('transaction_timeout', %s, true)"
 

@@ -198,8 +198,11 @@ async def test_a_fault_in_the_fast_path_is_told_the_log_and_answered_by_the_view
         raise ZeroDivisionError
 
     monkeypatch.setitem(fast_path.ROUTES, "/analytics/track", broken)
+    told = []
+    monkeypatch.setattr(fast_path.log, "exception", told.append, raising=False)
     status, _, said = await sent_to(client.server, request("/analytics/track", plain(key)["/analytics/track"]))
     assert (status, said["ok"]) == (200, True)
+    assert told == ["a hit could not be taken at once"]
 
 
 # The connection. A server of its own, with a route that answers when the test says so.
@@ -225,14 +228,16 @@ async def route(monkeypatch):
 
 
 @pytest.fixture
-async def server(route):
-    async def view(request):
-        await request.read()
+async def server(route, request):
+    options = getattr(request, "param", {})
+
+    async def view(received):
+        await received.read()
         return aiohttp_web.json_response({"by": "view"})
 
     class Own(TestServer):
         async def _make_runner(self, **_):
-            return Runner(self.app)
+            return Runner(self.app, **options)
 
     application = aiohttp_web.Application()
     application.router.add_post("/{any}", view)
@@ -319,10 +324,8 @@ async def test_a_server_that_stops_answers_the_hits_that_wait(server, route):
         await stopping
 
 
-async def test_a_connection_in_use_is_not_closed_as_idle(route, server, monkeypatch):
-    from web import server as module
-
-    monkeypatch.setattr(module.Handler, "keepalive_timeout", 0.3, raising=False)
+@pytest.mark.parametrize("server", [{"keepalive_timeout": 0.3}], indirect=True, ids=["0.3 s"])
+async def test_a_connection_in_use_is_not_closed_as_idle(route, server):
     async with connected(server) as (reader, writer):
         for number in range(6):
             writer.write(request("/fast", str(number).encode()))
@@ -330,3 +333,4 @@ async def test_a_connection_in_use_is_not_closed_as_idle(route, server, monkeypa
             await asyncio.sleep(0.1)
             route.waits[-1].set_result(None)
             assert (await answer(reader))[2]["event_id"] == number
+        assert await asyncio.wait_for(reader.read(), WITHIN_S) == b""  # idle at last, it is closed
