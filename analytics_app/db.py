@@ -80,15 +80,15 @@ def engine() -> AsyncEngine:
     )
 
 
-async def answered(asking: "asyncio.Future[Found]") -> Found:
+async def answered(asking: "asyncio.Future[Found]", within_s: float = ANSWERED_WITHIN_S) -> Found:
     """What `asking` comes to, for whoever holds up a request. Raises what it raises.
 
-    And `psycopg.OperationalError` where that takes longer than two seconds: Postgres hangs, or nobody answers on this
-    connection any more. `asking` is left to itself then: the driver would wait for the server to agree to an end.
+    And `psycopg.OperationalError` where that takes longer than `within_s` seconds: Postgres hangs, or nobody answers on
+    this connection any more. `asking` is left to itself then: the driver would wait for the server to agree to an end.
     """
-    done, _ = await asyncio.wait({asking}, timeout=ANSWERED_WITHIN_S)
+    done, _ = await asyncio.wait({asking}, timeout=within_s)
     if not done:
-        raise psycopg.OperationalError(f"no answer within {ANSWERED_WITHIN_S:g} s")
+        raise psycopg.OperationalError(f"no answer within {within_s:g} s")
     return asking.result()
 
 

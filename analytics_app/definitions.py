@@ -16,13 +16,13 @@ from typing import Any
 
 import psycopg
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from analytics_app import clock
 from analytics_app.backfills.store import versions_of
 from analytics_app.bots import definitions_store as bots
-from analytics_app.db import AsyncDriver, answered, database_url, transaction
+from analytics_app.db import ANSWERED_WITHIN_S, AsyncDriver, answered, database_url, transaction
 from analytics_app.embedded.endpoints import resolve
 from analytics_app.experiments import definitions_store as experiments_store
 from analytics_app.funnels.definitions_store import funnels_of_websites
@@ -31,15 +31,20 @@ from analytics_app.heatmaps.definitions_store import heatmaps
 from analytics_app.sessions.state import Rules
 from analytics_app.settings import settings
 from analytics_app.websites import definitions_store as store
-from analytics_app.websites.logic import PixelKey, Snapshot, Token, Website, token_hash
+from analytics_app.websites.logic import Snapshot, Token, Website, token_hash
 
 CHANNEL = "analytics_definitions"
 RENEW_EVERY_S = 60.0
 MISS_REMEMBERED_S = 1.0
+READ_WITHIN_S = 30.0
+"""Then the connection is taken for one that nobody answers, and whoever waits for its turn gets it."""
 MISSES_REMEMBERED = 10_000
 
 Read = Callable[[AsyncConnection, Iterable[int] | None], Awaitable[Mapping[int, tuple[Any, ...]]]]
 """Reads what the websites of some ids (None: all) define, by website."""
+
+Change = Callable[[Snapshot], Snapshot]
+"""What was read, as what it makes of a copy."""
 
 KINDS: dict[str, Read] = {
     "bot_rules": bots.rules,
@@ -66,6 +71,7 @@ class Definitions:
         self._asked: dict[str | bytes, float] = {}
         self._asking: dict[str | bytes, asyncio.Future[None]] = {}
         self._renewed: list[Callable[[], None]] = []
+        self._one_at_a_time = asyncio.Lock()
 
     @property
     def loaded(self) -> bool:
@@ -155,14 +161,23 @@ class Definitions:
         return held if held is not None and held.is_good(clock.now()) else None
 
     async def _fetch_key(self, key: uuid.UUID) -> None:
-        async with transaction() as db:
+        async def read(db: AsyncConnection) -> Change:
             keys = await store.pixel_keys(db, key=key)
             websites = await store.websites(db, [held.website_id for held in keys])
-        self._merge(websites, keys, {})
+            return lambda held: replace(
+                held,
+                websites={**held.websites, **{website.id: website for website in websites}},
+                keys={**held.keys, **{found.key: found for found in keys}},
+            )
+
+        await self._take_in(read)
 
     async def _fetch_token(self, digest: bytes) -> None:
-        async with transaction() as db:
-            self._merge([], [], await store.tokens(db, hash_=digest))
+        async def read(db: AsyncConnection) -> Change:
+            tokens = await store.tokens(db, hash_=digest)
+            return lambda held: replace(held, tokens={**held.tokens, **tokens})
+
+        await self._take_in(read)
 
     async def ask_once(self, what: str | bytes, fetch: Callable[[], Coroutine[None, None, None]]) -> None:
         """Fetch `what`, unless that was done within the last second; who asks meanwhile waits for the same answer."""
@@ -185,24 +200,7 @@ class Definitions:
 
     async def renew(self) -> None:
         """Read everything anew. Raises what the database raises."""
-        today = clock.now().date()
-        async with transaction() as db:
-            websites = await store.websites(db)
-            keys = await store.pixel_keys(db)
-            tokens = await store.tokens(db)
-            salts = await store.salts(db, [today - timedelta(days=1), today, today + timedelta(days=1)])
-            versions = await store.versions(db)
-            of_websites = {kind: await read(db, None) for kind, read in KINDS.items()}
-        self._replace(
-            Snapshot(
-                websites={website.id: website for website in websites},
-                keys={key.key: key for key in keys},
-                tokens=tokens,
-                salts=salts,
-                of_websites=of_websites,
-                versions=versions,
-            )
-        )
+        await self._take_in(_read_everything)
         for hear in LISTENERS.values():
             await hear(0)
         self._first.set()
@@ -213,56 +211,32 @@ class Definitions:
         Raises what the database raises.
         """
         if kind == "website":
-            async with transaction() as db:
-                websites = await store.websites(db, [id_])
-                keys = await store.pixel_keys(db, website_ids=[id_])
-            held = self.snapshot  # as it is now: another renewal may have ended meanwhile
-            self._replace(
-                replace(
-                    held,
-                    websites={k: v for k, v in held.websites.items() if k != id_} | {w.id: w for w in websites},
-                    keys={k: v for k, v in held.keys.items() if v.website_id != id_} | {k.key: k for k in keys},
-                )
-            )
+            await self._take_in(functools.partial(_read_website, id_=id_))
         elif kind == "token":
-            async with transaction() as db:
-                tokens = await store.tokens(db, ids=[id_])
-            held = self.snapshot
-            kept = {digest: token for digest, token in held.tokens.items() if token.id != id_}
-            self._replace(replace(held, tokens=kept | tokens))
+            await self._take_in(functools.partial(_read_token, id_=id_))
         elif kind in KINDS:
-            async with transaction() as db:
-                versions = await store.versions(db, [id_])
-                found = await KINDS[kind](db, [id_])
-            held = self.snapshot
-            others = {k: v for k, v in held.of_websites.get(kind, {}).items() if k != id_}
-            self._replace(
-                replace(
-                    held,
-                    of_websites={**held.of_websites, kind: {**others, **found}},
-                    versions={**held.versions, (kind, id_): versions.get((kind, id_), 0)},
-                )
-            )
+            await self._take_in(functools.partial(_read_kind, kind=kind, id_=id_))
         elif kind in LISTENERS:
             await LISTENERS[kind](id_)
         else:
             await self.renew()
 
-    def _merge(self, websites: list[Website], keys: list[PixelKey], tokens: dict[bytes, Token]) -> None:
-        held = self.snapshot
-        self._replace(
-            replace(
-                held,
-                websites={**held.websites, **{website.id: website for website in websites}},
-                keys={**held.keys, **{key.key: key for key in keys}},
-                tokens={**held.tokens, **tokens},
-            )
-        )
+    async def _take_in(self, read: Callable[[AsyncConnection], Coroutine[None, None, Change]]) -> None:
+        """Read what is committed now and put it into the copy: one after the other, each within its time.
 
-    def _replace(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
-        for call in self._renewed:
-            call()
+        Who read before another and put in after it would undo what that one read. Raises what the database raises.
+        """
+        async with self._one_at_a_time:
+            reading = asyncio.ensure_future(_in_a_transaction(read))
+            try:
+                change = await answered(reading, READ_WITHIN_S)
+            except asyncio.CancelledError:  # this process ends, and so does the connection
+                reading.cancel()
+                await asyncio.wait({reading}, timeout=ANSWERED_WITHIN_S)
+                raise
+            self.snapshot = change(self.snapshot)
+            for call in self._renewed:
+                call()
 
     async def keep_fresh(self) -> None:
         """Listen for changes and renew, for ever; where Postgres is away, try again with growing pauses."""
@@ -271,7 +245,7 @@ class Definitions:
             try:
                 await self._listen()
                 pause_s = 0.2
-            except (psycopg.Error, DBAPIError, OSError, TimeoutError) as error:
+            except (psycopg.Error, SQLAlchemyError, OSError, TimeoutError) as error:
                 log.warning("definitions are not being renewed", error=str(error).strip(), again_in_s=pause_s)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, 5.0)
@@ -291,6 +265,58 @@ class Definitions:
         finally:
             with suppress(psycopg.Error):
                 await connection.close()
+
+
+async def _in_a_transaction(read: Callable[[AsyncConnection], Coroutine[None, None, Change]]) -> Change:
+    async with transaction() as db:
+        return await read(db)
+
+
+async def _read_everything(db: AsyncConnection) -> Change:
+    today = clock.now().date()
+    websites = await store.websites(db)
+    keys = await store.pixel_keys(db)
+    found = Snapshot(
+        websites={website.id: website for website in websites},
+        keys={key.key: key for key in keys},
+        tokens=await store.tokens(db),
+        salts=await store.salts(db, [today - timedelta(days=1), today, today + timedelta(days=1)]),
+        versions=await store.versions(db),
+        of_websites={kind: await read(db, None) for kind, read in KINDS.items()},
+    )
+    return lambda _: found
+
+
+async def _read_website(db: AsyncConnection, *, id_: int) -> Change:
+    websites = await store.websites(db, [id_])
+    keys = await store.pixel_keys(db, website_ids=[id_])
+    return lambda held: replace(
+        held,
+        websites={k: v for k, v in held.websites.items() if k != id_} | {w.id: w for w in websites},
+        keys={k: v for k, v in held.keys.items() if v.website_id != id_} | {k.key: k for k in keys},
+    )
+
+
+async def _read_token(db: AsyncConnection, *, id_: int) -> Change:
+    tokens = await store.tokens(db, ids=[id_])
+    return lambda held: replace(
+        held, tokens={digest: token for digest, token in held.tokens.items() if token.id != id_} | tokens
+    )
+
+
+async def _read_kind(db: AsyncConnection, *, kind: str, id_: int) -> Change:
+    versions = await store.versions(db, [id_])  # first: what is read after it is at least of that version
+    found = await KINDS[kind](db, [id_])
+
+    def change(held: Snapshot) -> Snapshot:
+        others = {k: v for k, v in held.of_websites.get(kind, {}).items() if k != id_}
+        return replace(
+            held,
+            of_websites={**held.of_websites, kind: {**others, **found}},
+            versions={**held.versions, (kind, id_): versions.get((kind, id_), 0)},
+        )
+
+    return change
 
 
 DEFINITIONS = Definitions()

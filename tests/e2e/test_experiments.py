@@ -57,14 +57,16 @@ async def test_an_experiment_from_its_first_visitor_to_its_results(
         async with client_of(other.address) as client:
             elsewhere = Caller(client, None)  # type: ignore[arg-type]
             assert [await shown(elsewhere, experiment_id, visitor) for visitor in visitors] == told
-            # What changes here is heard there within two seconds, and what is made here is known there at once.
-            made, _ = await new_experiment(admin, website["id"], start=True)
-            assert (await shown(elsewhere, made, visitors[0]))["in_experiment"]
-            await admin.post(f"{path.removesuffix('/results')}/pause")
-            paused_at = time.monotonic()
-            while (await shown(elsewhere, experiment_id, str(uuid.uuid4())))["in_experiment"]:
-                assert time.monotonic() - paused_at < 2
-                await asyncio.sleep(0.02)
+            # What is made here is known there at once, and what changes here is heard there within two seconds.
+            made, _ = await new_experiment(admin, website["id"])
+            assert not (await shown(elsewhere, made, visitors[0]))["in_experiment"], "a draft shows its control"
+            for experiment, move, runs in ((made, "start", True), (experiment_id, "pause", False)):
+                moved = await admin.post(f"{path.removesuffix(f'{experiment_id}/results')}{experiment}/{move}")
+                assert moved.status == 200, await moved.text()
+                moved_at = time.monotonic()
+                while (await shown(elsewhere, experiment, str(uuid.uuid4())))["in_experiment"] is not runs:
+                    assert time.monotonic() - moved_at < 2
+                    await asyncio.sleep(0.02)
     finally:
         other.stop()
     found = (await (await admin.get(path)).json())["metrics"]
