@@ -59,7 +59,7 @@ async def write(db: AsyncDriver, hits: Sequence[AnyHit], partitions: Sequence[in
     try:
         held = await writes_store.write(db, first, folded, partition_of)
         await _convert(db, folded)
-        await sealing_store.unseal(db, logic.days_changed(folded))
+        await sealing_store.unseal(db, logic.parts_changed(folded))
         saved = Saved(over=await _forget(db, hits, set(partitions)))
         saved.add(held, partition_of)
         await _tell_funnels(folded)

@@ -62,7 +62,7 @@ async def remove(db: AsyncDriver, website_id: int, session_ids: Collection[int])
     """
     removed = await removal_store.remove_sessions(db, website_id, session_ids)
     if removed.session_ids:
-        await sealing_store.unseal(db, {website_id: removed.days})
+        await sealing_store.unseal(db, {website_id: removed.parts})
         for take_out in DERIVED:
             await take_out(db, website_id, removed.session_ids, removed.visitors)
     return removed

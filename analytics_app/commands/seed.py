@@ -39,7 +39,7 @@ def seed(website_id: int, events: int, days: int, *, seal: bool) -> None:
     took_s = clock.monotonic() - started
     console.print(f"{stored:,} events of {days} days are in website {website_id}, {name}: {took_s:.0f} s.")
     if seal:
-        console.print(f"The sums of {sealed} past days are sealed.")
+        console.print(f"The sums of {sealed} past days, and parts of days, are sealed.")
 
 
 async def _seed(console: Console, website_id: int, events: int, days: int, *, seal: bool) -> tuple[str, int, int]:
@@ -63,9 +63,9 @@ async def _seed(console: Console, website_id: int, events: int, days: int, *, se
             await store.renew_statistics(db)
         sealed = 0
         if seal:
-            past = await sealing.days_to_seal(website_id, now)
-            for day in progress.track(past, description="past days sealed"):
-                sealed += await sealing.seal_day(website_id, day)
+            past = await sealing.to_seal(website_id, now)
+            for piece in progress.track(past, description="past days, and parts of today, sealed"):
+                sealed += await sealing.seal(website_id, piece)
             async with transaction() as db:
                 await store.renew_statistics(db)
     return name, stored, sealed
@@ -96,5 +96,5 @@ async def _store(hits: list[AnyHit]) -> int:
         folded.states.clear()  # nobody goes on with these sessions
         await number_visitors(db, folded)
         await writes_store.write(db, PARTITION, folded, lambda _: PARTITION)
-        await unseal(db, logic.days_changed(folded))
+        await unseal(db, logic.parts_changed(folded))
     return len(folded.events)

@@ -20,6 +20,7 @@ from analytics_app.removal import DERIVED, remove
 from analytics_app.sessions import removal_store
 from analytics_app.settings import settings
 from analytics_app.stats import sealing_store
+from analytics_app.stats.spans import PART, quarters
 
 CHUNK = 2000
 LONGEST = timedelta(hours=25)
@@ -104,11 +105,11 @@ async def _take_off(start: datetime) -> None:
                 async with batch_transaction() as db:
                     found = await store.sessions_near(db, website_id, moment, CHUNK)
                     removed = await _remove(db, website_id, found)
-    days = range(int(start.timestamp()) // 86_400, int(end.timestamp()) // 86_400)
+    parts = range(quarters(start) // PART, quarters(end) // PART)
     async with batch_transaction() as db:
         for website_id in websites:
             await hold_back(db, website_id)
-        await sealing_store.unseal(db, dict.fromkeys(websites, days))
+        await sealing_store.unseal(db, dict.fromkeys(websites, parts))
         await store.take_off(db, start, end, [(table, f"{table}_{name}") for table in ("sessions", "events")])
 
 

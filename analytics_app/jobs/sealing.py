@@ -1,4 +1,4 @@
-"""The job that seals the sums of past days, and how one day is sealed."""
+"""The job that seals the sums of past days and of the past parts of today, and how one of these is sealed."""
 
 from datetime import datetime, timedelta
 
@@ -9,7 +9,7 @@ from analytics_app.db import batch_transaction, snapshot, transaction
 from analytics_app.stats import sealing_store as store
 from analytics_app.stats.columns_store import columns_of_day
 from analytics_app.stats.counting_store import counted
-from analytics_app.stats.spans import BLOCKS, Piece, block_of
+from analytics_app.stats.spans import BLOCKS, DAY, Piece, block_of
 
 SETTLED_AFTER = timedelta(hours=2)
 """Sessions that ran over midnight are over by then, nearly all."""
@@ -28,31 +28,37 @@ async def seal_past_days(now: datetime) -> None:
     async with transaction() as db:
         websites = await store.seal_worthy(db, now, WORTHY_EVENTS, WORTHY_WITHIN)
     for website_id in websites:
-        for day in await days_to_seal(website_id, now):
+        for piece in await to_seal(website_id, now):
             if clock.monotonic() > until:
                 return
-            await seal_day(website_id, day)
+            await seal(website_id, piece)
 
 
-async def days_to_seal(website_id: int, now: datetime) -> list[Piece]:
-    """The days of a website that are to be sealed, the earliest first."""
+async def to_seal(website_id: int, now: datetime) -> list[Piece]:
+    """The days of a website that are to be sealed, the earliest first, and then parts of those that cannot be yet."""
     async with transaction() as db:
-        return await store.days_to_seal(db, website_id, now, now - timedelta(days=1) - SETTLED_AFTER)
+        days = await store.days_to_seal(db, website_id, now, now - timedelta(days=1) - SETTLED_AFTER)
+        return days + await store.parts_to_seal(db, website_id, now, now - SETTLED_AFTER)
 
 
-async def seal_day(website_id: int, day: Piece) -> bool:
-    """Count a day and seal it, with the blocks it completes; False where rows of it changed meanwhile."""
+async def seal(website_id: int, piece: Piece) -> bool:
+    """Count a day or a part of one and seal it, with the blocks it completes; False where rows changed meanwhile.
+
+    And where the day of the part is being sealed itself.
+    """
     async with batch_transaction() as db:
-        token = await store.begin(db, website_id, day)
+        token = await store.begin(db, website_id, piece)
+    if token is None:
+        return False
     async with snapshot() as counting:
-        found = await counted(counting, website_id, day)
-        columns = await columns_of_day(counting, website_id, day)
+        found = await counted(counting, website_id, piece)
+        columns = await columns_of_day(counting, website_id, piece) if piece.span == DAY else {}
     async with batch_transaction() as db:
-        if not await store.finish(db, website_id, day, token, found, columns):
-            log.info("a day changed while it was counted", website_id=website_id, day=day.start.date().isoformat())
+        if not await store.finish(db, website_id, piece, token, found, columns):
+            log.info("rows changed while they were counted", website_id=website_id, since=piece.start.isoformat())
             return False
-    for span in BLOCKS:
+    for span in BLOCKS if piece.span == DAY else ():
         async with batch_transaction() as db:
-            if not await store.seal_block(db, website_id, block_of(day.at, span)):
+            if not await store.seal_block(db, website_id, block_of(piece.at, span)):
                 break
     return True

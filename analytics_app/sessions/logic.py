@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 from analytics_app.records import AnyHit, Heartbeat, Hit, Leave
 from analytics_app.sessions.kinds import EventKind
-from analytics_app.sessions.state import Rules, Share, State, View, Visit, bucket_of, prune, share_of
+from analytics_app.sessions.state import QUARTER_MS, Rules, Share, State, View, Visit, bucket_of, prune, share_of
+from analytics_app.stats.spans import PART
 
 REPEATS_HELD = 16
-DAY_MS = 86_400_000
+PART_MS = PART * QUARTER_MS
 
 
 @dataclass(slots=True)
@@ -247,14 +248,17 @@ def _add_share(row: Counter[str], share: Share, sign: int) -> None:
     row["session_pageviews"] += sign * share.pageviews
 
 
-def days_changed(folded: Folded) -> dict[int, set[int]]:
-    """By website, the days (numbered since 1970, in UTC) on which a changed session was under way, before or after."""
-    days: dict[int, set[int]] = {}
+def parts_changed(folded: Folded) -> dict[int, set[int]]:
+    """By website, the parts of days in which a changed session was under way, before the change or after it.
+
+    Numbered since 1970, in UTC; `stats.spans.PART` is their length.
+    """
+    parts: dict[int, set[int]] = {}
     for change in folded.changes.values():
         visit = change.visit
-        first, last = min(visit.started_ms, change.was_started_ms) // DAY_MS, visit.last_ms // DAY_MS
-        held = days.setdefault(visit.website_id, set())
+        first, last = min(visit.started_ms, change.was_started_ms) // PART_MS, visit.last_ms // PART_MS
+        held = parts.setdefault(visit.website_id, set())
         held.add(first)
         if last > first:
             held.update(range(first + 1, last + 1))
-    return days
+    return parts

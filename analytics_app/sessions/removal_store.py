@@ -12,20 +12,21 @@ from analytics_app.arrays import hexes, numbers
 from analytics_app.db import AsyncDriver
 from analytics_app.sessions.state import decode_state, encode_state
 from analytics_app.sessions.store import instant, new_version
+from analytics_app.stats.spans import PART
 
 _LOCK = 7_203_119  # the first of the two keys of a website's advisory lock; the second is the website's id
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What was taken out of a website: its sessions, whose they were, what they had counted, and on which days."""
+    """What was taken out of a website: its sessions, whose they were, what they had counted, and when."""
 
     session_ids: tuple[int, ...] = ()
     visitors: tuple[int, ...] = ()
     pageviews: int = 0
     events: int = 0
-    days: tuple[int, ...] = ()
-    """Days, numbered since 1970 in UTC, on which they were under way: their seals are to be taken off."""
+    parts: tuple[int, ...] = ()
+    """Parts of days, numbered since 1970 in UTC, in which they were under way: their seals are to be taken off."""
 
 
 # Who waits for whom.
@@ -152,6 +153,7 @@ SELECT key, state FROM session_states WHERE key IN (
 ORDER BY key FOR UPDATE
 """
 
+_PART_S = PART * 15 * 60
 _QUARTER = "date_bin('15 minutes', {}, 'epoch')"
 
 _REMOVE = f"""
@@ -179,9 +181,9 @@ WITH gone AS (
 )
 SELECT ARRAY(SELECT id FROM gone ORDER BY id), ARRAY(SELECT DISTINCT visitor FROM gone ORDER BY visitor),
     (SELECT count(*) FILTER (WHERE kind = 1) FROM lost)::int, (SELECT count(*) FILTER (WHERE kind <> 1) FROM lost)::int,
-    ARRAY(SELECT DISTINCT day FROM gone, generate_series(
-        floor(extract(epoch FROM started_at) / 86400)::int, floor(extract(epoch FROM last_at) / 86400)::int) AS day
-        ORDER BY day),
+    ARRAY(SELECT DISTINCT part FROM gone, generate_series(
+        floor(extract(epoch FROM started_at) / {_PART_S})::int, floor(extract(epoch FROM last_at) / {_PART_S})::int
+        ) AS part ORDER BY part),
     EXISTS (SELECT FROM gone WHERE last_at >= now() - interval '1 hour')
 """
 

@@ -1,8 +1,10 @@
-"""The sums of a day that are to be sealed: of every value of every dimension, counted from rows in a few passes."""
+"""The sums of a day, or of a part of it, that are to be sealed.
+
+Of every value of every dimension, counted from rows in a few passes.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,7 +13,7 @@ from analytics_app.db import driver_of
 from analytics_app.stats.filters import DIMENSIONS
 from analytics_app.stats.periods import Buckets
 from analytics_app.stats.selection_store import EVERYTHING
-from analytics_app.stats.spans import DAY, DIMENSION_NUMBERS, EVERYTHING_DIMENSION, HOUR, Piece
+from analytics_app.stats.spans import DIMENSION_NUMBERS, EVERYTHING_DIMENSION, HOUR, Piece
 from analytics_app.stats.store import series_from_rows
 from analytics_app.stats.tallies import SEALED_SUMS, Tally
 from analytics_app.stats.visitors import visitors_of, written
@@ -87,10 +89,13 @@ class Sum:
         return (website_id, self.dimension, self.piece.span, self.piece.start, self.value, *sums_, visitors)
 
 
-async def counted(db: AsyncConnection, website_id: int, day: Piece) -> list[Sum]:
-    """Every sum of a day, from its rows. `db` must be one snapshot (`db.snapshot()`), begun after `begin` committed."""
+async def counted(db: AsyncConnection, website_id: int, piece: Piece) -> list[Sum]:
+    """Every sum of a day or a part of it, from rows.
+
+    `db` must be one snapshot (`db.snapshot()`), begun after `begin` committed.
+    """
     driver = await driver_of(db)
-    given = {"website_id": website_id, "start": day.start, "end": day.start + timedelta(days=1)}
+    given = {"website_id": website_id, "start": piece.start, "end": piece.end}
     found: dict[tuple[int, int], Tally] = {}
     async with driver.cursor(binary=True) as cursor:
         for query in (_BY_SESSION, _BY_EVENT, _SESSIONS_HAVING):
@@ -98,14 +103,13 @@ async def counted(db: AsyncConnection, website_id: int, day: Piece) -> list[Sum]
             for dimension, value, who, *sums in await cursor.fetchall():
                 tally = found.setdefault((dimension, value), Tally())
                 tally.add(dict(zip(SEALED_SUMS, sums, strict=True)), [visitors_of(who)] if who else ())
-    parts = await _parts_of_the_day(db, website_id, day) if found else []
-    return parts + [Sum(dimension, day, value, tally) for (dimension, value), tally in found.items()]
+    within = await _hours_and_quarters(db, website_id, piece) if found else []
+    return within + [Sum(dimension, piece, value, tally) for (dimension, value), tally in found.items()]
 
 
-async def _parts_of_the_day(db: AsyncConnection, website_id: int, day: Piece) -> list[Sum]:
+async def _hours_and_quarters(db: AsyncConnection, website_id: int, piece: Piece) -> list[Sum]:
     """Everything, by the hour and by the quarter hour."""
-    end = day.start + timedelta(days=1)
-    buckets = Buckets([], [Piece(1, day.at + number).start for number in range(DAY)], end)
+    buckets = Buckets([], [Piece(1, piece.at + number).start for number in range(piece.span)], piece.end)
     everything = frozenset({"visitors", *SEALED_SUMS})
     rows = await series_from_rows(db, website_id, buckets, EVERYTHING, everything, who=True)
     hours: dict[int, Tally] = {}
@@ -113,8 +117,8 @@ async def _parts_of_the_day(db: AsyncConnection, website_id: int, day: Piece) ->
     for number, row in sorted(rows.items()):
         tally = Tally()
         tally.add_row(row)
-        found.append(Sum(EVERYTHING_DIMENSION, Piece(1, day.at + number - 1), 0, tally))
+        found.append(Sum(EVERYTHING_DIMENSION, Piece(1, piece.at + number - 1), 0, tally))
         hours.setdefault((number - 1) // HOUR, Tally()).add(tally.sums, tally.visitors)
     return found + [
-        Sum(EVERYTHING_DIMENSION, Piece(HOUR, day.at + hour * HOUR), 0, tally) for hour, tally in hours.items()
+        Sum(EVERYTHING_DIMENSION, Piece(HOUR, piece.at + hour * HOUR), 0, tally) for hour, tally in hours.items()
     ]

@@ -1,12 +1,13 @@
 """Sealing: the sums of a past day, counted from its rows once and kept until one of these changes.
 
-Whoever changes rows of a day holds the day's lock, shared, to the end of its transaction, and takes the seals off.
-A day is sealed in three steps: note under the lock, alone, that it is being counted (all changes before are visible
-then, all later ones find the note); count in a snapshot; store, if the note was not taken off meanwhile.
+Whoever changes rows holds the lock of each part of a day that they are of, shared, to the end of its transaction, and
+takes the seals off. A day is sealed in three steps: note under the locks of its parts, alone, that it is being counted
+(all changes before are visible then, all later ones find the note); count in a snapshot; store, if the note was not
+taken off meanwhile. Until it is over its past parts are sealed, in the same way; its own seal takes their place.
 """
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,6 +25,7 @@ from analytics_app.stats.spans import (
     DIMENSION_NUMBERS,
     EVERYTHING_DIMENSION,
     HOUR,
+    PART,
     Piece,
     SealState,
     block_of,
@@ -32,8 +34,8 @@ from analytics_app.stats.spans import (
 )
 from analytics_app.stats.tallies import SEALED_SUMS, Tally
 
-_LOCK = 7_203_118  # the first of the two keys of a day's advisory lock; the second is the day's number
-_PARTS = (EVERYTHING_DIMENSION, *DIMENSION_NUMBERS.values())
+_LOCK = 7_203_118  # the first of the two keys of a part's advisory lock; the second is the part's number
+_DIMENSIONS = (EVERYTHING_DIMENSION, *DIMENSION_NUMBERS.values())
 _COLUMNS = ", ".join(("website_id", "dimension", "span", "start", "value", *SEALED_SUMS, "visitors"))
 
 
@@ -41,90 +43,139 @@ _COLUMNS = ", ".join(("website_id", "dimension", "span", "start", "value", *SEAL
 
 
 async def unseal(db: AsyncDriver, changed: Mapping[int, Iterable[int]]) -> int:
-    """Take the seals off the days of each website of which rows change in this transaction; returns how many.
+    """Take the seals off where rows change in this transaction, by website; returns how many of days and their parts.
 
-    Days are numbers since 1970, in UTC: all on which a changed session was under way, before or after the change.
+    Parts of days are numbers since 1970, in UTC: all in which a changed session was under way, before or after the
+    change.
     """
-    pairs = sorted((website_id, day) for website_id, days in changed.items() for day in days)
-    if not pairs:
+    held = sorted({part for parts in changed.values() for part in parts})
+    if not held:
         return 0
     await db.execute(
-        "SELECT pg_advisory_xact_lock_shared(%s, day) FROM (SELECT unnest(%s::int[]) AS day ORDER BY 1) AS days",
-        (_LOCK, numbers(sorted({day for _, day in pairs}))),
+        "SELECT pg_advisory_xact_lock_shared(%s, part) FROM (SELECT unnest(%s::int[]) AS part ORDER BY 1) AS parts",
+        (_LOCK, numbers(held)),
     )
+    pieces = sorted({(website_id, piece) for website_id, parts in changed.items() for piece in _around(parts)})
     rows = await db.execute(
-        "UPDATE seals s SET state = %s, changed_at = now() FROM unnest(%s::int[], %s::timestamptz[]) AS n (w, d) "
-        "WHERE s.website_id = n.w AND s.start = n.d AND s.span = %s AND s.state <> %s RETURNING s.website_id, s.start",
+        "UPDATE seals s SET state = %s, changed_at = now() "
+        "FROM unnest(%s::int[], %s::smallint[], %s::timestamptz[]) AS n (website_id, span, start) "
+        "WHERE s.website_id = n.website_id AND s.span = n.span AND s.start = n.start AND s.state <> %s "
+        "RETURNING s.website_id, s.span, s.start",
         (
             int(SealState.CHANGED),
-            numbers(website_id for website_id, _ in pairs),
-            instants(Piece(DAY, day * DAY).start for _, day in pairs),
-            DAY,
+            numbers(website_id for website_id, _ in pieces),
+            numbers(piece.span for _, piece in pieces),
+            instants(piece.start for _, piece in pieces),
             int(SealState.CHANGED),
         ),
     )
     taken = await rows.fetchall()
-    for website_id, start in taken:
-        await _drop(db, website_id, quarters(start))
+    for website_id, span, start in taken:
+        await _drop(db, website_id, Piece(span, quarters(start)))
     return len(taken)
 
 
-async def _drop(db: AsyncDriver, website_id: int, at: int) -> None:
-    """Delete the sums and columns of a day, and the sums of the blocks it lies in."""
-    await drop_columns(db, website_id, Piece(DAY, at))
-    blocks = [block_of(at, span) for span in BLOCKS]
-    parts = [*blocks, Piece(DAY, at), *(Piece(HOUR, at + n) for n in range(0, DAY, HOUR))]
-    parts += [Piece(1, at + n) for n in range(DAY)]
+def _around(parts: Iterable[int]) -> Iterator[Piece]:
+    """The pieces with seals of their own rows that `parts` are, or lie in."""
+    for part in parts:
+        yield Piece(PART, part * PART)
+        yield block_of(part * PART, DAY)
+
+
+async def _drop(db: AsyncDriver, website_id: int, piece: Piece) -> None:
+    """Delete the sums of a day or a part of it; of a day also columns, and the sums of the blocks it lies in."""
+    blocks = [block_of(piece.at, span) for span in BLOCKS] if piece.span == DAY else []
+    within = [Piece(span, at) for span in (HOUR, 1) for at in range(piece.at, piece.at + piece.span, span)]
+    dropped = [*blocks, piece, *within]
     await db.execute(
         "DELETE FROM sealed_sums c USING unnest(%s::smallint[]) AS d (dimension), "
         "unnest(%s::smallint[], %s::timestamptz[]) AS p (span, start) "
         "WHERE c.website_id = %s AND c.dimension = d.dimension AND c.span = p.span AND c.start = p.start "
         "AND (d.dimension = %s OR c.span >= %s)",
-        (list(_PARTS), [p.span for p in parts], [p.start for p in parts], website_id, EVERYTHING_DIMENSION, DAY),
+        (
+            list(_DIMENSIONS),
+            [p.span for p in dropped],
+            [p.start for p in dropped],
+            website_id,
+            EVERYTHING_DIMENSION,
+            PART,
+        ),
     )
+    if piece.span == DAY:
+        await drop_columns(db, website_id, piece)
+        await _take_away(db, website_id, blocks)
+
+
+async def _take_away(db: AsyncDriver, website_id: int, pieces: Sequence[Piece]) -> None:
+    """Delete seals, as if nobody had ever counted."""
     await db.execute(
         "DELETE FROM seals s USING unnest(%s::smallint[], %s::timestamptz[]) AS p (span, start) "
         "WHERE s.website_id = %s AND s.span = p.span AND s.start = p.start",
-        ([p.span for p in blocks], [p.start for p in blocks], website_id),
+        ([piece.span for piece in pieces], [piece.start for piece in pieces], website_id),
     )
 
 
-# Sealing a day.
+# Sealing a day, or a part of one.
 
 
-async def begin(db: AsyncDriver, website_id: int, day: Piece) -> int:
-    """Note that a day is being counted; returns the token to finish with. Commit before counting."""
+async def begin(db: AsyncDriver, website_id: int, piece: Piece) -> int | None:
+    """Note that a day or a part of it is being counted; returns the token to finish with. Commit before counting.
+
+    None where nothing is to be counted: the day of the part is being sealed itself, or was.
+    """
     token = random.getrandbits(62)
-    await _alone(db, day)
+    await _alone(db, piece)
+    if piece.span == DAY:
+        await _take_parts_away(db, website_id, piece)
+    elif await _is_noted(db, website_id, block_of(piece.at, DAY)):
+        return None
     await db.execute(
         "INSERT INTO seals (website_id, span, start, state, token) VALUES (%s, %s, %s, %s, %s) "
         "ON CONFLICT (website_id, span, start) DO UPDATE "
         "SET state = excluded.state, token = excluded.token, changed_at = now()",
-        (website_id, day.span, day.start, int(SealState.COUNTING), token),
+        (website_id, piece.span, piece.start, int(SealState.COUNTING), token),
     )
-    await _drop(db, website_id, day.at)
+    await _drop(db, website_id, piece)
     return token
 
 
+async def _take_parts_away(db: AsyncDriver, website_id: int, day: Piece) -> None:
+    parts = [Piece(PART, at) for at in range(day.at, day.at + DAY, PART)]
+    for part in parts:
+        await _drop(db, website_id, part)
+    await _take_away(db, website_id, parts)
+
+
+async def _is_noted(db: AsyncDriver, website_id: int, day: Piece) -> bool:
+    found = await db.execute(
+        "SELECT FROM seals WHERE website_id = %s AND span = %s AND start = %s", (website_id, day.span, day.start)
+    )
+    return await found.fetchone() is not None
+
+
 async def finish(
-    db: AsyncDriver, website_id: int, day: Piece, token: int, found: Sequence[Sum], columns: Mapping[int, bytes]
+    db: AsyncDriver, website_id: int, piece: Piece, token: int, found: Sequence[Sum], columns: Mapping[int, bytes]
 ) -> bool:
-    """Store what a day comes to and seal it; False, and nothing stored, where rows of it changed meanwhile."""
-    await _alone(db, day)
+    """Store what was counted and seal it; False, and nothing stored, where rows of it changed meanwhile."""
+    await _alone(db, piece)
     rows = await db.execute(
         "UPDATE seals SET state = %s, changed_at = now() "
         "WHERE website_id = %s AND span = %s AND start = %s AND state = %s AND token = %s RETURNING token",
-        (int(SealState.SEALED), website_id, day.span, day.start, int(SealState.COUNTING), token),
+        (int(SealState.SEALED), website_id, piece.span, piece.start, int(SealState.COUNTING), token),
     )
     if await rows.fetchone() is None:
         return False
     await _store(db, website_id, found)
-    await store_columns(db, website_id, day, columns)
+    await store_columns(db, website_id, piece, columns)
     return True
 
 
-async def _alone(db: AsyncDriver, day: Piece) -> None:
-    await db.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_LOCK, day.at // DAY))
+async def _alone(db: AsyncDriver, piece: Piece) -> None:
+    first = piece.at // PART
+    await db.execute(
+        "SELECT pg_advisory_xact_lock(%s, part) FROM generate_series(%s::int, %s::int) AS part",
+        (_LOCK, first, first + piece.span // PART - 1),
+    )
 
 
 async def _store(db: AsyncDriver, website_id: int, found: Sequence[Sum]) -> None:
@@ -144,7 +195,7 @@ async def seal_block(db: AsyncDriver, website_id: int, block: Piece) -> bool:
     days = await db.execute(
         "SELECT count(*) FROM (SELECT FROM seals WHERE website_id = %s AND span = %s AND start >= %s AND start < %s "
         "AND state = %s ORDER BY start FOR UPDATE) AS held",
-        (website_id, DAY, block.start, Piece(1, block.at + block.span).start, int(SealState.SEALED)),
+        (website_id, DAY, block.start, block.end, int(SealState.SEALED)),
     )
     held = await db.execute(
         "SELECT count(*) FILTER (WHERE span = %s), count(*) FILTER (WHERE span = %s) FROM seals "
@@ -162,7 +213,7 @@ async def seal_block(db: AsyncDriver, website_id: int, block: Piece) -> bool:
     (sealed_days,), (ready, there) = await _one(days), await _one(held)
     if sealed_days < block.span // DAY or ready < len(parts) or there:
         return False
-    for dimension in _PARTS:
+    for dimension in _DIMENSIONS:
         if block.span in spans_of(dimension):
             await _store(db, website_id, await _merged(db, website_id, dimension, block, parts))
     await db.execute(
@@ -239,3 +290,27 @@ async def days_to_seal(db: AsyncConnection, website_id: int, now: datetime, unti
     last = until.replace(hour=0, minute=0, second=0, microsecond=0)
     rows = await db.execute(_DAYS_TO_SEAL, {"website_id": website_id, "day": DAY, "until": last, "now": now})
     return [Piece(DAY, quarters(start)) for start in rows.scalars()]
+
+
+_LENGTH = f"interval '{PART // HOUR} hours'"
+_PARTS_TO_SEAL = text(f"""
+SELECT part FROM generate_series(:since, :until, {_LENGTH}) AS part
+WHERE part + {_LENGTH} <= :until
+    AND NOT EXISTS (SELECT FROM seals WHERE website_id = :website_id AND span = :day
+        AND start = date_bin('1 day', part, 'epoch'))
+    AND NOT EXISTS (SELECT FROM seals WHERE website_id = :website_id AND span = :part AND start = part
+        AND (state = 1 OR changed_at > :now - CASE state WHEN 0 THEN interval '10 minutes'
+            ELSE greatest(interval '10 minutes', changed_at - (part + {_LENGTH})) END))
+ORDER BY part
+""")
+
+
+async def parts_to_seal(db: AsyncConnection, website_id: int, now: datetime, until: datetime) -> list[Piece]:
+    """The parts, over by `until`, of today and yesterday that are to be sealed while these days are not.
+
+    One that was changed rests for as long as it was old then.
+    """
+    since = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
+    given = {"website_id": website_id, "day": DAY, "part": PART, "since": since, "until": until, "now": now}
+    rows = await db.execute(_PARTS_TO_SEAL, given)
+    return [Piece(PART, quarters(start)) for start in rows.scalars()]

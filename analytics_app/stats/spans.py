@@ -13,7 +13,8 @@ from typing import NamedTuple
 from analytics_app.sessions.kinds import SESSION_TERMS, TermKind
 from analytics_app.stats.zones import QUARTER
 
-HOUR, DAY = 4, 96
+HOUR, PART, DAY = 4, 16, 96
+"""Until a day is over and sealed, parts of it are that are over."""
 BLOCKS = (4 * DAY, 16 * DAY, 64 * DAY)
 """Days are put together by four, these by four, and again: a month is 12 pieces at most, a year some 20."""
 LONGEST_SPAN = BLOCKS[-1]
@@ -55,6 +56,11 @@ class Piece(NamedTuple):
         """When it begins."""
         return moment(self.at)
 
+    @property
+    def end(self) -> datetime:
+        """When it is over."""
+        return moment(self.at + self.span)
+
 
 @dataclass(frozen=True, slots=True)
 class Cover:
@@ -67,11 +73,12 @@ class Cover:
 def spans_of(dimension: int) -> tuple[int, ...]:
     """The lengths in which sums of a dimension are sealed, the longest first.
 
-    Parts of a day for everything alone. Blocks of days where there are many values: of few, the days are as quick.
+    Hours and quarter hours for everything alone. Blocks of days where there are many values: of few, the days are as
+    quick.
     """
     if dimension == EVERYTHING_DIMENSION:
-        return (*reversed(BLOCKS), DAY, HOUR, 1)
-    return (DAY,) if dimension in _FEW else (*reversed(BLOCKS), DAY)
+        return (*reversed(BLOCKS), DAY, PART, HOUR, 1)
+    return (DAY, PART) if dimension in _FEW else (*reversed(BLOCKS), DAY, PART)
 
 
 def block_of(at: int, span: int) -> Piece:
@@ -112,15 +119,22 @@ def cover(start: datetime, end: datetime, spans: tuple[int, ...], sealed: Abstra
 
 def _longest(at: int, last: int, spans: tuple[int, ...], sealed: AbstractSet[Piece]) -> Piece | None:
     for span in spans:
-        if at % span == 0 and at + span <= last:
-            held = Piece(span, at) if span >= DAY else block_of(at, DAY)
-            if held in sealed:
-                return Piece(span, at)
+        piece = Piece(span, at)
+        if at % span == 0 and at + span <= last and _is_sealed(piece, sealed):
+            return piece
     return None
+
+
+def _is_sealed(piece: Piece, sealed: AbstractSet[Piece]) -> bool:
+    """Whether a piece is: hours and quarter hours are with their day, or with their part of it."""
+    if piece.span >= PART:
+        return piece in sealed
+    return block_of(piece.at, DAY) in sealed or block_of(piece.at, PART) in sealed
 
 
 def _to_next(at: int, spans: tuple[int, ...], sealed: AbstractSet[Piece]) -> int:
     """How far it is to where a piece could begin."""
-    if spans[-1] < DAY and block_of(at, DAY) in sealed:
+    if spans[-1] < PART and _is_sealed(Piece(1, at), sealed):
         return 1
-    return DAY - at % DAY
+    step = PART if PART in spans else DAY
+    return step - at % step

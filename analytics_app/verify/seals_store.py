@@ -1,4 +1,4 @@
-"""The recount of sealed sums: days against their rows, blocks against their days."""
+"""The recount of sealed sums: days and parts of them against their rows, blocks against their days."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -30,7 +30,7 @@ async def differences(db: AsyncConnection, website_id: int, most: int) -> list[D
     found: list[Difference] = []
     pieces = sorted(await sealed_pieces(db, website_id, EARLIEST, LATEST))
     for piece in pieces:
-        if piece.span == DAY:
+        if piece.span <= DAY:
             stored = await _stored(db, website_id, piece, inside=True)
             recount = _by_key(await counted(db, website_id, piece))
         else:
@@ -81,7 +81,7 @@ def _told(visitors: Visitors, others: Visitors) -> str:
 
 
 async def _stored(db: AsyncConnection, website_id: int, piece: Piece, *, inside: bool = False) -> dict[Key, Counted]:
-    """What is stored of a piece (`inside`: and of the parts of the day that it is)."""
+    """What is stored of a piece (`inside`: and of the hours and quarter hours in it)."""
     return {
         (dimension, Piece(span, quarters(start)), value): (dict(zip(SEALED_SUMS, sums, strict=True)), read(visitors))
         for dimension, span, start, value, visitors, *sums in await _rows(db, website_id, piece, upto=piece.span)
@@ -105,12 +105,11 @@ async def _days_of(db: AsyncConnection, website_id: int, block: Piece) -> dict[K
 
 async def _rows(db: AsyncConnection, website_id: int, piece: Piece, *, upto: int) -> list[tuple[Any, ...]]:
     driver = await driver_of(db)
-    end = Piece(1, piece.at + piece.span).start
     async with driver.cursor(binary=True) as cursor:
         await cursor.execute(
             f"SELECT dimension, span, start, value, visitors, {', '.join(SEALED_SUMS)} FROM sealed_sums "
             "WHERE website_id = %s AND dimension = ANY(%s::smallint[]) AND span <= %s AND start >= %s AND start < %s",
-            (website_id, list(_NAMES), upto, piece.start, end),
+            (website_id, list(_NAMES), upto, piece.start, piece.end),
         )
         return await cursor.fetchall()
 

@@ -60,7 +60,7 @@ async def test_a_session_that_is_removed_leaves_rows_and_totals_and_the_others_s
                        session_key=worker.session_key), hit(1000, session_key=other, visitor="72" * 16)))  # fmt: skip
     removed = await remove_key(worker)
     assert (len(removed.session_ids), removed.pageviews, removed.events) == (1, 2, 1)
-    assert removed.days == (NOON_MS // (DAY * 1000),)
+    assert removed.parts == (NOON_MS // (4 * 3_600_000),)
     assert await totals(worker) == (1, 0, 1, 1, 0)
     assert len(await worker.sessions()) == 1
     assert await worker.differences() == []

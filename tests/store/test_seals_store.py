@@ -21,7 +21,7 @@ from analytics_app.stats.filters import DIMENSIONS, dimension_named, parse_filte
 from analytics_app.stats.periods import Period, buckets_of
 from analytics_app.stats.sealed_store import sealed_pieces
 from analytics_app.stats.selection_store import selection_of
-from analytics_app.stats.spans import BLOCKS, DAY, Piece, block_of, quarters
+from analytics_app.stats.spans import BLOCKS, DAY, PART, Piece, block_of, quarters
 from analytics_app.verify.seals_store import differences
 from tests.store.test_stats_store import FILTERS
 from tests.traffic import load, make_traffic, utc
@@ -45,16 +45,23 @@ def day_of(at):
     return block_of(quarters(at), DAY)
 
 
-async def seal(db, day, *, meanwhile=None):
+def parts_of(day):
+    return [Piece(PART, at) for at in range(day.at, day.at + DAY, PART)]
+
+
+async def seal(db, piece, *, meanwhile=None):
     """What the job does, in the one transaction of a test."""
     driver = await driver_of(db)
-    token = await sealing_store.begin(driver, WEBSITE, day)
-    found, columns = await counted(db, WEBSITE, day), await columns_of_day(db, WEBSITE, day)
+    token = await sealing_store.begin(driver, WEBSITE, piece)
+    if token is None:
+        return False
+    is_day = piece.span == DAY
+    found, columns = await counted(db, WEBSITE, piece), await columns_of_day(db, WEBSITE, piece) if is_day else {}
     if meanwhile:
         await meanwhile()
-    done = await sealing_store.finish(driver, WEBSITE, day, token, found, columns)
+    done = await sealing_store.finish(driver, WEBSITE, piece, token, found, columns)
     for span in BLOCKS:
-        if not (done and await sealing_store.seal_block(driver, WEBSITE, block_of(day.at, span))):
+        if not (done and is_day and await sealing_store.seal_block(driver, WEBSITE, block_of(piece.at, span))):
             break
     return done
 
@@ -65,6 +72,10 @@ async def seal_some(db, rng, share):
     for number, day in enumerate(days):
         if share == 1 or (number >= first and rng.random() < share):
             await seal(db, day)
+        else:
+            for part in parts_of(day):
+                if rng.random() < 0.7:
+                    await seal(db, part)
 
 
 async def everything_asked(db, rng):
@@ -119,7 +130,7 @@ async def test_a_change_takes_off_the_seal_of_its_day_and_of_the_blocks_around_i
     await seal_some(db, random.Random(0), 1)
     before = await sealed_pieces(db, WEBSITE, START, END)
     day = day_of(utc("2026-03-20T23:10"))
-    assert await sealing_store.unseal(await driver_of(db), {WEBSITE: [day.at // DAY]}) == 1
+    assert await sealing_store.unseal(await driver_of(db), {WEBSITE: [day.at // PART]}) == 1
     gone = before - await sealed_pieces(db, WEBSITE, START, END)
     assert gone == before & {day, *(block_of(day.at, span) for span in BLOCKS)}
     assert len(gone) > 1
@@ -137,10 +148,77 @@ async def test_a_day_that_changed_while_it_was_counted_is_not_sealed(db, traffic
     day = day_of(utc("2026-03-14"))
 
     async def late_hit():
-        await sealing_store.unseal(await driver_of(db), {WEBSITE: [day.at // DAY]})
+        await sealing_store.unseal(await driver_of(db), {WEBSITE: [day.at // PART]})
 
     assert not await seal(db, day, meanwhile=late_hit)
     assert await sealed_pieces(db, WEBSITE, START, END) == frozenset()
+
+
+async def test_a_change_takes_off_the_seal_of_its_part_of_a_day_and_no_other(db, traffic):
+    parts = parts_of(day_of(utc("2026-03-14")))
+    for part in parts:
+        assert await seal(db, part)
+    assert await sealing_store.unseal(await driver_of(db), {WEBSITE: [parts[2].at // PART]}) == 1
+    assert await sealed_pieces(db, WEBSITE, START, END) == frozenset(parts) - {parts[2]}
+    left = await db.execute(
+        text("SELECT count(*) FROM sealed_sums WHERE website_id = :w AND start >= :since AND start < :end"),
+        {"w": WEBSITE, "since": parts[2].start, "end": parts[2].end},
+    )
+    assert left.scalar_one() == 0
+    assert await differences(db, WEBSITE, 100) == []
+
+
+async def test_the_seal_of_a_day_takes_the_place_of_those_of_its_parts(db, traffic):
+    day = day_of(utc("2026-03-14"))
+    for part in parts_of(day)[:4]:
+        assert await seal(db, part)
+
+    async def another():
+        assert not await seal(db, parts_of(day)[5]), "the day is being counted"
+
+    assert await seal(db, day, meanwhile=another)
+    assert not await seal(db, parts_of(day)[0]), "the day is sealed"
+    assert await sealed_pieces(db, WEBSITE, START, END) == {day}
+    rows = await db.execute(text("SELECT count(*) FROM sealed_sums WHERE website_id = 31 AND span = 16"))
+    assert rows.scalar_one() == 0
+    assert await differences(db, WEBSITE, 100) == []
+
+
+async def test_a_part_that_was_being_counted_when_its_day_was_is_not_sealed(db, traffic):
+    day = day_of(utc("2026-03-14"))
+
+    async def the_day():
+        assert await seal(db, day)
+
+    assert not await seal(db, parts_of(day)[1], meanwhile=the_day)
+    assert await sealed_pieces(db, WEBSITE, START, END) == {day}
+    assert await differences(db, WEBSITE, 100) == []
+
+
+async def test_parts_of_today_are_due_when_they_are_over_and_changed_ones_when_they_have_rested(db, traffic):
+    async def due(now):
+        return await sealing_store.parts_to_seal(db, WEBSITE, now, now - timedelta(hours=2))
+
+    yesterday, today = (parts_of(day_of(utc(f"2026-03-{day}"))) for day in (13, 14))
+    assert await due(utc("2026-03-14T00:00")) == yesterday[:5]
+    assert await due(utc("2026-03-14T01:59:59")) == yesterday[:5]
+    assert await due(utc("2026-03-14T02:00")) == yesterday
+    assert await due(utc("2026-03-14T14:00")) == yesterday + today[:3]
+    await seal(db, day_of(utc("2026-03-13")))
+    assert await due(utc("2026-03-14T14:00")) == today[:3]
+    await seal(db, today[1])
+    assert await due(utc("2026-03-14T14:00")) == [today[0], today[2]]
+
+    await sealing_store.unseal(await driver_of(db), {WEBSITE: [today[1].at // PART]})
+    changed_at = "UPDATE seals SET changed_at = :at WHERE website_id = 31 AND span = 16"
+    await db.execute(text(changed_at), {"at": utc("2026-03-14T11:00")})
+    assert today[1] not in await due(utc("2026-03-14T13:59:59"))
+    assert today[1] in await due(utc("2026-03-14T14:00")), "it was three hours old when it was changed"
+    # Nobody finished counting it.
+    await sealing_store.begin(await driver_of(db), WEBSITE, today[0])
+    await db.execute(text(changed_at), {"at": utc("2026-03-14T11:00")})
+    assert today[0] not in await due(utc("2026-03-14T11:09:59"))
+    assert today[0] in await due(utc("2026-03-14T11:10"))
 
 
 async def test_a_day_counted_twice_at_once_is_sealed_by_the_later(db, traffic):
@@ -199,7 +277,7 @@ async def test_days_are_due_when_they_are_over_and_changed_ones_when_they_have_r
     assert middle.start not in await due(until, until)
     assert await due(until, until) == [START + timedelta(days=n) for n in (0, 2, 3)]
 
-    await sealing_store.unseal(await driver_of(db), {WEBSITE: [middle.at // DAY]})
+    await sealing_store.unseal(await driver_of(db), {WEBSITE: [middle.at // PART]})
     ended = middle.start + timedelta(days=1)
     for changed, rested in (
         (ended + timedelta(hours=3), ended + timedelta(hours=6)),
@@ -223,7 +301,7 @@ async def test_counting_begins_when_the_changes_under_way_are_committed(store_ur
                 return await sealing_store.begin(sealer, 32, day)
 
         async with writer.transaction():
-            await sealing_store.unseal(writer, {32: [day.at // DAY]})
+            await sealing_store.unseal(writer, {32: [day.at // PART]})
             beginning = asyncio.create_task(begun())
             done, _ = await asyncio.wait([beginning], timeout=0.3)
             assert not done
@@ -235,7 +313,7 @@ async def test_counting_begins_when_the_changes_under_way_are_committed(store_ur
                 return await sealing_store.finish(sealer, 32, day, token, [], {})
 
         async with writer.transaction():
-            assert await sealing_store.unseal(writer, {32: [day.at // DAY]}) == 1
+            assert await sealing_store.unseal(writer, {32: [day.at // PART]}) == 1
             finishing = asyncio.create_task(finished())
             done, _ = await asyncio.wait([finishing], timeout=0.3)
             assert not done

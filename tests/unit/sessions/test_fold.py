@@ -2,7 +2,7 @@ import pytest
 
 from analytics_app.records import Hit
 from analytics_app.sessions import state as states
-from analytics_app.sessions.logic import days_changed
+from analytics_app.sessions.logic import parts_changed
 from analytics_app.sessions.state import Rules
 from tests.factories import DAY, HOUR, MINUTE, at_ms, make_event, make_heartbeat, make_hit, make_leave
 from tests.ledger import Ledger
@@ -376,16 +376,16 @@ def test_a_hit_a_day_late_still_finds_the_session_it_belongs_to():
     assert [row.pageviews for row in sessions_of(ledger)] == [2, 1]
 
 
-# Which days a batch touches.
+# Which parts of days a batch touches.
 
 
-def test_the_days_of_a_changed_session_are_all_it_is_under_way_before_and_after():
-    midnight, day = 12 * HOUR, at_ms(0) // (DAY * 1000)
+def test_the_parts_of_days_of_a_changed_session_are_all_it_is_under_way_in_before_and_after():
+    midnight, part = 12 * HOUR, at_ms(0) // (4 * HOUR * 1000)  # at noon
     ledger = Ledger()
-    assert days_changed(ledger.batch([make_hit(midnight + MINUTE), make_hit(0, website_id=OTHER)])) == {
-        7: {day + 1},
-        OTHER: {day},
+    assert parts_changed(ledger.batch([make_hit(midnight + MINUTE), make_hit(0, website_id=OTHER)])) == {
+        7: {part + 3},
+        OTHER: {part},
     }
-    assert days_changed(ledger.batch([make_hit(midnight - MINUTE)])) == {7: {day, day + 1}}
-    assert days_changed(ledger.batch([make_leave(midnight + 2 * MINUTE, website_id=7)])) == {7: {day, day + 1}}
-    assert days_changed(ledger.batch([make_heartbeat(0, 1)])) == {}
+    assert parts_changed(ledger.batch([make_hit(midnight - MINUTE)])) == {7: {part + 2, part + 3}}
+    assert parts_changed(ledger.batch([make_leave(midnight + 2 * MINUTE, website_id=7)])) == {7: {part + 2, part + 3}}
+    assert parts_changed(ledger.batch([make_heartbeat(0, 1)])) == {}
