@@ -3,11 +3,26 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, Integer, Label, Select, func, literal, or_, select, union
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Label,
+    Select,
+    bindparam,
+    func,
+    literal,
+    or_,
+    select,
+    union,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from analytics_app.db import Time
 from analytics_app.stats.groups_store import WHOLE, bucket, by_time
 from analytics_app.stats.logic import Totals
 from analytics_app.stats.models import TrafficRollupRow
@@ -27,6 +42,7 @@ from analytics_app.stats.tallies import Tally
 from analytics_app.stats.zones import is_quarter, quarter_ceil, quarter_floor
 
 ROLLUPS = TrafficRollupRow.__table__.alias("r")
+Stretch = tuple[datetime, datetime]
 ADDITIVE = ("pageviews", "events", "sessions", "bounces", "duration_s", "session_pageviews")
 
 
@@ -51,7 +67,7 @@ async def requests(db: AsyncConnection, website_id: int, start: datetime, end: d
     """The pageviews and events of `[start, end)`, exact."""
     if start >= end:
         return 0
-    row = (await db.execute(select(_rolled_up(website_id, start, end, None)))).mappings().one_or_none()
+    row = (await db.execute(*_total(website_id, start, end))).mappings().one_or_none()
     return int(row["pageviews"] or 0) + int(row["events"] or 0) if row else 0
 
 
@@ -62,7 +78,7 @@ async def _totals_from_rows(
     if not selection.is_everything:
         query = select(sums(website_id, start, end, selection, WHOLE, who=who))
         return dict((await db.execute(query)).mappings().one_or_none() or {})
-    row = (await db.execute(select(_rolled_up(website_id, start, end, None)))).mappings().one_or_none()
+    row = (await db.execute(*_total(website_id, start, end))).mappings().one_or_none()
     visitors = select(SESSIONS.c.visitor).where(under_way(website_id, start, end)).distinct().subquery()
     counted = func.array_agg(visitors.c.visitor, type_=ARRAY(BigInteger)) if who else func.count()
     answer = (await db.execute(select(counted).select_from(visitors))).scalar_one()
@@ -148,31 +164,64 @@ def _series_queries(
 # From rollups.
 
 
-def _rolled_up(website_id: int, start: datetime, end: datetime, starts: Sequence[datetime] | None) -> Any:
-    """Additive sums of `[start, end)` by bucket: whole quarter hours from rollups, the rest at the edges from rows."""
+def _total(website_id: int, start: datetime, end: datetime) -> tuple[Any, dict[str, Any]]:
+    """A query for the additive sums of `[start, end)`, and its parameters.
+
+    Putting such a query together takes longer than answering it; those of one shape are made once.
+    """
+    whole, edges = _stretches(start, end)
+    moments = [moment for stretch in (*whole, *edges) for moment in stretch]
+    return _query_of_shape(len(whole), len(edges)), {
+        "website_id": website_id,
+        **{f"at_{number}": moment for number, moment in enumerate(moments)},
+    }
+
+
+@cache
+def _query_of_shape(whole: int, edges: int) -> Any:
+    website: Any = bindparam("website_id", type_=Integer)
+    moments: list[Any] = [bindparam(f"at_{number}", type_=Time) for number in range(2 * (whole + edges))]
+    stretches = list(zip(moments[::2], moments[1::2], strict=True))
+    return select(_added_up(website, stretches[:whole], stretches[whole:], None))
+
+
+def _rolled_up(website_id: int, start: datetime, end: datetime, starts: Sequence[datetime]) -> Any:
+    """Additive sums of `[start, end)` by bucket."""
+    return _added_up(website_id, *_stretches(start, end), starts)
+
+
+def _stretches(start: datetime, end: datetime) -> tuple[list[Stretch], list[Stretch]]:
+    """The whole quarter hours of `[start, end)`, as one stretch, and what is left at its edges; never nothing."""
     first, last = quarter_ceil(start), quarter_floor(end)
-    edges = [(start, end)] if first > last else [(start, first), (last, end)]
-    arms = []
-    if first < last:
-        number = _number(ROLLUPS.c.bucket, starts)
-        arms.append(
-            arm(ROLLUPS, number, **{name: func.sum(ROLLUPS.c[name]) for name in ADDITIVE})
-            .where(ROLLUPS.c.website_id == website_id, ROLLUPS.c.bucket >= first, ROLLUPS.c.bucket < last)
-            .group_by("grp")
-        )
+    if first > last:
+        return [], [(start, end)]
+    whole, edges = ([(since, until)] if since < until else [] for since, until in ((first, last), (start, first)))
+    edges += [(last, end)] if last < end else []
+    return whole, edges or ([] if whole else [(start, end)])
+
+
+def _added_up(
+    website_id: int, whole: Sequence[Stretch], edges: Sequence[Stretch], starts: Sequence[datetime] | None
+) -> Any:
+    """Additive sums by bucket: of whole quarter hours from rollups, at the edges from rows."""
+    arms = [
+        arm(ROLLUPS, _number(ROLLUPS.c.bucket, starts), **{name: func.sum(ROLLUPS.c[name]) for name in ADDITIVE})
+        .where(ROLLUPS.c.website_id == website_id, ROLLUPS.c.bucket >= first, ROLLUPS.c.bucket < last)
+        .group_by("grp")
+        for first, last in whole
+    ]
     for since, until in edges:
-        if since < until or not arms:
-            arms += [
-                arm(
-                    EVENTS,
-                    _number(EVENTS.c.at, starts),
-                    pageviews=func.count().filter(IS_PAGEVIEW),
-                    events=func.count().filter(~IS_PAGEVIEW),
-                )
-                .where(happened(website_id, since, until))
-                .group_by("grp"),
-                _begun(website_id, since, until, EVERYTHING, starts),
-            ]
+        arms += [
+            arm(
+                EVENTS,
+                _number(EVENTS.c.at, starts),
+                pageviews=func.count().filter(IS_PAGEVIEW),
+                events=func.count().filter(~IS_PAGEVIEW),
+            )
+            .where(happened(website_id, since, until))
+            .group_by("grp"),
+            _begun(website_id, since, until, EVERYTHING, starts),
+        ]
     return added_up(arms)
 
 
