@@ -89,6 +89,7 @@ async def background(_: Application) -> AsyncIterator[None]:
     works = [PRESENCE.keep_looking, LAST_USED.keep_writing, accept_given_token_in_time]
     if settings().role != "worker":
         from web import exposures  # noqa: PLC0415
+        from web.first_answers import ask_beforehand  # noqa: PLC0415
         from web.heatmap_samples import SAMPLES  # noqa: PLC0415
         from web.intake import EDGE, warm_up  # noqa: PLC0415
         from web.judging import DETECTED, SIGHTINGS  # noqa: PLC0415
@@ -98,7 +99,7 @@ async def background(_: Application) -> AsyncIterator[None]:
         from web.running import RUNNING  # noqa: PLC0415
 
         works += [LIMITS.keep_settled, RUNNING.keep_reading, SIGHTINGS.keep_writing, STOPPED.keep_reading]
-        works += [stream_figures.keep_writing]
+        works += [stream_figures.keep_writing, ask_beforehand]
         warm_up()
         edges = (EDGE, DETECTED, exposures.EDGE, RECORDINGS, SAMPLES)
         for edge in edges:
