@@ -14,6 +14,8 @@ from bench.usage import held_by_role, high_water_of
 IDLE_AFTER_S = 30.0
 IDLE_MOST = 1_200_000_000
 WORKER_MOST = 400_000_000
+FILLED_FOR_S = 10.0
+"""At a time, so that there are not many more sessions than were asked for."""
 SOAK_PER_S = 500.0
 SOAK_GROWS_LESS_THAN = 1.1
 
@@ -31,7 +33,9 @@ def memory(service: Service, under: Conditions, sessions: int, soak_s: float) ->
     with database(service.database_url) as db:
         while (live := db.live_sessions()) < sessions:
             seed += 1
-            run = ingest(service, replace(under, visitors=sessions, seed=seed), Profiler(None), keys)
+            seconds = min(under.seconds, FILLED_FOR_S)
+            filling = replace(under, visitors=sessions, seed=seed, seconds=seconds)
+            run = ingest(service, filling, Profiler(None), keys)
             wrong += faults(run)
             sent += run.sent.outcomes["ok"]
             if wrong:

@@ -13,7 +13,7 @@ from analytics_app.db import driver_of
 from analytics_app.stats.filters import DIMENSIONS
 from analytics_app.stats.periods import Buckets
 from analytics_app.stats.selection_store import EVERYTHING
-from analytics_app.stats.spans import DIMENSION_NUMBERS, EVERYTHING_DIMENSION, HOUR, Piece
+from analytics_app.stats.spans import DIMENSION_NUMBERS, EVERYTHING_DIMENSION, SHORTER, Piece, block_of
 from analytics_app.stats.store import series_from_rows
 from analytics_app.stats.tallies import SEALED_SUMS, Tally
 from analytics_app.stats.visitors import visitors_of, written
@@ -103,22 +103,21 @@ async def counted(db: AsyncConnection, website_id: int, piece: Piece) -> list[Su
             for dimension, value, who, *sums in await cursor.fetchall():
                 tally = found.setdefault((dimension, value), Tally())
                 tally.add(dict(zip(SEALED_SUMS, sums, strict=True)), [visitors_of(who)] if who else ())
-    within = await _hours_and_quarters(db, website_id, piece) if found else []
+    within = await _within(db, website_id, piece) if found else []
     return within + [Sum(dimension, piece, value, tally) for (dimension, value), tally in found.items()]
 
 
-async def _hours_and_quarters(db: AsyncConnection, website_id: int, piece: Piece) -> list[Sum]:
-    """Everything, by the hour and by the quarter hour."""
+async def _within(db: AsyncConnection, website_id: int, piece: Piece) -> list[Sum]:
+    """Everything, by the shorter pieces that `piece` holds."""
     buckets = Buckets([], [Piece(1, piece.at + number).start for number in range(piece.span)], piece.end)
     everything = frozenset({"visitors", *SEALED_SUMS})
     rows = await series_from_rows(db, website_id, buckets, EVERYTHING, everything, who=True)
-    hours: dict[int, Tally] = {}
-    found = []
+    held: dict[Piece, Tally] = {}
     for number, row in sorted(rows.items()):
-        tally = Tally()
-        tally.add_row(row)
-        found.append(Sum(EVERYTHING_DIMENSION, Piece(1, piece.at + number - 1), 0, tally))
-        hours.setdefault((number - 1) // HOUR, Tally()).add(tally.sums, tally.visitors)
-    return found + [
-        Sum(EVERYTHING_DIMENSION, Piece(HOUR, piece.at + hour * HOUR), 0, tally) for hour, tally in hours.items()
-    ]
+        quarter = Tally()
+        quarter.add_row(row)
+        for span in SHORTER:
+            if span < piece.span:
+                shorter = block_of(piece.at + number - 1, span)
+                held.setdefault(shorter, Tally()).add(quarter.sums, quarter.visitors)
+    return [Sum(EVERYTHING_DIMENSION, one, 0, tally) for one, tally in held.items()]

@@ -26,6 +26,7 @@ from analytics_app.stats.spans import (
     EVERYTHING_DIMENSION,
     HOUR,
     PART,
+    SHORTER,
     Piece,
     SealState,
     block_of,
@@ -85,7 +86,9 @@ def _around(parts: Iterable[int]) -> Iterator[Piece]:
 async def _drop(db: AsyncDriver, website_id: int, piece: Piece) -> None:
     """Delete the sums of a day or a part of it; of a day also columns, and the sums of the blocks it lies in."""
     blocks = [block_of(piece.at, span) for span in BLOCKS] if piece.span == DAY else []
-    within = [Piece(span, at) for span in (HOUR, 1) for at in range(piece.at, piece.at + piece.span, span)]
+    within = [
+        Piece(span, at) for span in SHORTER if span < piece.span for at in range(piece.at, piece.at + piece.span, span)
+    ]
     dropped = [*blocks, piece, *within]
     await db.execute(
         "DELETE FROM sealed_sums c USING unnest(%s::smallint[]) AS d (dimension), "
@@ -98,7 +101,7 @@ async def _drop(db: AsyncDriver, website_id: int, piece: Piece) -> None:
             [p.start for p in dropped],
             website_id,
             EVERYTHING_DIMENSION,
-            PART,
+            piece.span,
         ),
     )
     if piece.span == DAY:

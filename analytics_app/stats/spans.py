@@ -14,7 +14,8 @@ from analytics_app.sessions.kinds import SESSION_TERMS, TermKind
 from analytics_app.stats.zones import QUARTER
 
 HOUR, PART, DAY = 4, 16, 96
-"""Until a day is over and sealed, parts of it are that are over."""
+SHORTER = (PART, HOUR, 1)
+"""Parts are sealed until their day is; days of other time zones than UTC are put together from all of these."""
 BLOCKS = (4 * DAY, 16 * DAY, 64 * DAY)
 """Days are put together by four, these by four, and again: a month is 12 pieces at most, a year some 20."""
 LONGEST_SPAN = BLOCKS[-1]
@@ -73,11 +74,11 @@ class Cover:
 def spans_of(dimension: int) -> tuple[int, ...]:
     """The lengths in which sums of a dimension are sealed, the longest first.
 
-    Hours and quarter hours for everything alone. Blocks of days where there are many values: of few, the days are as
-    quick.
+    Days are sealed by their parts, hours and quarter hours, too, for everything alone. Blocks of days where there are
+    many values: of few, the days are as quick.
     """
     if dimension == EVERYTHING_DIMENSION:
-        return (*reversed(BLOCKS), DAY, PART, HOUR, 1)
+        return (*reversed(BLOCKS), DAY, *SHORTER)
     return (DAY, PART) if dimension in _FEW else (*reversed(BLOCKS), DAY, PART)
 
 
@@ -120,21 +121,21 @@ def cover(start: datetime, end: datetime, spans: tuple[int, ...], sealed: Abstra
 def _longest(at: int, last: int, spans: tuple[int, ...], sealed: AbstractSet[Piece]) -> Piece | None:
     for span in spans:
         piece = Piece(span, at)
-        if at % span == 0 and at + span <= last and _is_sealed(piece, sealed):
+        if at % span == 0 and at + span <= last and _is_sealed(piece, spans, sealed):
             return piece
     return None
 
 
-def _is_sealed(piece: Piece, sealed: AbstractSet[Piece]) -> bool:
-    """Whether a piece is: hours and quarter hours are with their day, or with their part of it."""
-    if piece.span >= PART:
+def _is_sealed(piece: Piece, spans: tuple[int, ...], sealed: AbstractSet[Piece]) -> bool:
+    """Whether a piece is: by itself, or with the day or the part of it in which it lies."""
+    if piece in sealed or piece.span >= DAY or HOUR not in spans:
         return piece in sealed
-    return block_of(piece.at, DAY) in sealed or block_of(piece.at, PART) in sealed
+    return block_of(piece.at, DAY) in sealed or (piece.span < PART and block_of(piece.at, PART) in sealed)
 
 
 def _to_next(at: int, spans: tuple[int, ...], sealed: AbstractSet[Piece]) -> int:
     """How far it is to where a piece could begin."""
-    if spans[-1] < PART and _is_sealed(Piece(1, at), sealed):
+    if _is_sealed(Piece(1, at), spans, sealed):
         return 1
     step = PART if PART in spans else DAY
     return step - at % step

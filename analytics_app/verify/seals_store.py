@@ -81,7 +81,7 @@ def _told(visitors: Visitors, others: Visitors) -> str:
 
 
 async def _stored(db: AsyncConnection, website_id: int, piece: Piece, *, inside: bool = False) -> dict[Key, Counted]:
-    """What is stored of a piece (`inside`: and of the hours and quarter hours in it)."""
+    """What is stored of a piece (`inside`: and of the shorter pieces in it)."""
     return {
         (dimension, Piece(span, quarters(start)), value): (dict(zip(SEALED_SUMS, sums, strict=True)), read(visitors))
         for dimension, span, start, value, visitors, *sums in await _rows(db, website_id, piece, upto=piece.span)
