@@ -20,10 +20,9 @@ from analytics_app import clock, figures
 from analytics_app.db import batch_transaction
 from analytics_app.settings import settings
 from analytics_app.stream import store
-from analytics_app.stream.lag import hits_topic
 from analytics_app.stream.log import Log, kafka_log
 from analytics_app.stream.logic import Restart, digest_of, restart_of
-from analytics_app.stream.plans import plans
+from analytics_app.stream.plans import plans, stored_topics
 from analytics_app.stream.store import Position
 from analytics_app.watchdog import WATCHDOG
 
@@ -31,6 +30,9 @@ ASK_WITHIN_S = 5.0
 FETCHED_BYTES = 128 * 1024
 FETCHED_WITHIN_MS = 50
 """Kafka answers a fetch with so many bytes at once, or with what there is by then."""
+
+COMES_WITHIN_S = 2.0
+"""After a seek what was fetched before may come first, but not for so long."""
 
 AWAY = (psycopg.OperationalError, KafkaError, TimeoutError)
 
@@ -58,7 +60,8 @@ class Consumer(driver.Consumer):
     forgotten in a rebalance, and only that record passes.
 
     A record from before the one that is due, once those that are due have come, means that the log began anew: the
-    topic was deleted and made again. Then the process ends; the next one looks at where it stands.
+    topic was deleted and made again. Records from behind it that come and come mean that it was passed over, and would
+    never be handed on. In both cases the process ends; the next one looks at where it stands.
     """
 
     def _new_consumer_thread(self) -> ConsumerThread:
@@ -68,6 +71,7 @@ class Consumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._due: dict[TP, int] = {}
         self._flowing: set[TP] = set()
+        self._missed: dict[TP, tuple[int, float]] = {}
         self._seeks = 0
         self._one_seek = asyncio.Lock()
 
@@ -89,18 +93,29 @@ class Consumer(driver.Consumer):
         async for tp, message in super().getmany(timeout):
             if tp.topic in ours:
                 due = self._due.get(tp)
+                is_of_last_seek = seeks == self._seeks and not self._one_seek.locked()
                 if message.offset != due:
                     if due is not None and message.offset < due and tp in self._flowing:
-                        self._began_anew(tp, due, message.offset)
+                        self._end("the log began anew", tp, due, message.offset)
+                    elif due is not None and message.offset > due and is_of_last_seek:
+                        self._miss(tp, due, message.offset)
                     continue
                 self._due[tp] = message.offset + 1
-                if seeks == self._seeks and not self._one_seek.locked():
+                if is_of_last_seek:
                     self._flowing.add(tp)
                 self._read_offset[tp] = None  # whether it was read before is decided here
             yield tp, message
 
-    def _began_anew(self, tp: TP, due: int, got: int) -> None:
-        log.critical("the log began anew: this worker ends", topic=tp.topic, partition=tp.partition, due=due, got=got)
+    def _miss(self, tp: TP, due: int, got: int) -> None:
+        """Note that a record came and not the one that is due; one that has not come for a while does not come."""
+        missed, since = self._missed.get(tp, (None, 0.0))
+        if missed != due:
+            self._missed[tp] = due, clock.monotonic()
+        elif clock.monotonic() - since > COMES_WITHIN_S:
+            self._end("a record was passed over", tp, due, got)
+
+    def _end(self, why: str, tp: TP, due: int, got: int) -> None:
+        log.critical("this worker ends", why=why, topic=tp.topic, partition=tp.partition, due=due, got=got)
         os._exit(1)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
@@ -128,7 +143,7 @@ class Consumer(driver.Consumer):
     async def _seek_all(self, offsets: dict[TP, int]) -> dict[TP, int]:
         """Seek where ours are to start; `offsets` is what Kafka says of all."""
         assigned = self.assignment()
-        WATCHDOG.owned = {tp.partition for tp in assigned if tp.topic == hits_topic()}
+        WATCHDOG.owned = {(tp.topic, tp.partition) for tp in assigned if tp.topic in stored_topics()}
         async with asyncio.timeout(ASK_WITHIN_S):
             ours = await self._ours(assigned)
         if ours:
@@ -205,12 +220,6 @@ class Transport(driver.Transport):
 
 def _of(topic: str, assigned: Collection[TP]) -> list[int]:
     return sorted(tp.partition for tp in assigned if tp.topic == topic)
-
-
-@cache
-def stored_topics() -> tuple[str, ...]:
-    """Topics whose position Postgres keeps."""
-    return tuple(plan.name for plan in plans(settings()) if plan.reader is not None)
 
 
 @cache

@@ -1,8 +1,8 @@
 """Ends a worker that is alive and gets nowhere, so that whoever supervises it starts it again.
 
 Faust can stay up and consume nothing: a call that fails during recovery ends recovery for good, a rejoin can hang. A
-thread of its own, with a loop and connections of its own, looks at what matters: does the stored position move while
-the log is longer than it? A loop that stands still is ended too. A worker that waits for Postgres or Kafka to come
+thread of its own, with a loop and connections of its own, looks at what matters: does each stored position move while
+its log is longer than it? A loop that stands still is ended too. A worker that waits for Postgres or Kafka to come
 back is left alone: a restart would not help. One whose log is shorter than what was stored of it, and one whose clock
 was set, must begin anew.
 """
@@ -11,7 +11,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -23,8 +23,9 @@ from analytics_app.db import OPTIONS, database_url
 from analytics_app.embedded.endpoints import resolve
 from analytics_app.settings import settings
 from analytics_app.stream import store
-from analytics_app.stream.lag import Standing, hits_topic
+from analytics_app.stream.lag import Standing
 from analytics_app.stream.log import kafka_log
+from analytics_app.stream.plans import stored_topics
 
 LOOK_EVERY_S = 3.0
 ASK_WITHIN_S = 5.0
@@ -36,6 +37,9 @@ GOES_ON_WITHIN_S = 10.0
 CLOCK_SET_S = 30.0
 EXIT_CODE = 70
 
+Place = tuple[str, int]
+"""A partition of a stored topic."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -43,30 +47,30 @@ log = structlog.get_logger(__name__)
 class Progress:
     """What was seen of the partitions so far, and since when each of them has not moved."""
 
-    seen: dict[int, int] = field(default_factory=dict)
-    since: dict[int, float] = field(default_factory=dict)
-    beyond: set[int] = field(default_factory=set)
+    seen: dict[Place, int] = field(default_factory=dict)
+    since: dict[Place, float] = field(default_factory=dict)
+    beyond: set[Place] = field(default_factory=set)
 
-    def note(self, standings: dict[int, Standing], now: float) -> None:
+    def note(self, standings: Mapping[Place, Standing], now: float) -> None:
         """Take in where the partitions stand at `now`."""
-        for partition, standing in standings.items():
-            moved = self.seen.get(partition) != standing.position
+        for place, standing in standings.items():
+            moved = self.seen.get(place) != standing.position
             if moved or not standing.behind:
-                self.since[partition] = now
-            self.seen[partition] = standing.position
-        self.beyond = {partition for partition, standing in standings.items() if standing.position > standing.end}
+                self.since[place] = now
+            self.seen[place] = standing.position
+        self.beyond = {place for place, standing in standings.items() if standing.position > standing.end}
 
-    def ahead(self, partitions: set[int]) -> set[int]:
-        """Those of `partitions` whose position lies beyond the end of the log: it is not the log it was."""
-        return partitions & self.beyond
+    def ahead(self, places: set[Place]) -> set[Place]:
+        """Those of `places` whose position lies beyond the end of the log: it is not the log it was."""
+        return places & self.beyond
 
-    def stalled(self, partitions: set[int], now: float, after_s: float) -> set[int]:
-        """Those of `partitions` that have been behind and have not moved for `after_s` seconds."""
-        return {partition for partition in partitions if now - self.since.get(partition, now) > after_s}
+    def stalled(self, places: set[Place], now: float, after_s: float) -> set[Place]:
+        """Those of `places` that have been behind and have not moved for `after_s` seconds."""
+        return {place for place in places if now - self.since.get(place, now) > after_s}
 
-    def begin(self, partitions: set[int], now: float) -> None:
+    def begin(self, places: set[Place], now: float) -> None:
         """This worker was given those partitions just now: that others did not move them says nothing of it."""
-        self.since.update(dict.fromkeys(partitions, now))
+        self.since.update(dict.fromkeys(places, now))
 
     def forget(self) -> None:
         """Begin anew: what was seen says nothing about what comes."""
@@ -76,7 +80,7 @@ class Progress:
 
 
 class Watchdog(threading.Thread):
-    """Watches the worker of this process: its loop calls `beat`, `owned` says which partitions are its own.
+    """Watches the worker of this process: its loop calls `beat`, `owned` says which stored partitions are its own.
 
     `sought`: those of them whose log was compared with their position since they were given to it.
     """
@@ -87,9 +91,9 @@ class Watchdog(threading.Thread):
         self.beaten_at = time.monotonic()
         self.waited_at: float | None = None
         self.tries: dict[object, tuple[str, float]] = {}
-        self.owned: set[int] | None = None
-        self.had: set[int] = set()
-        self.sought: set[int] = set()
+        self.owned: set[Place] | None = None
+        self.had: set[Place] = set()
+        self.sought: set[Place] = set()
         self._stopped = threading.Event()
 
     async def beat(self) -> None:
@@ -125,7 +129,7 @@ class Watchdog(threading.Thread):
         """What has been tried for longer than `after_s` seconds: nobody will answer on its connection any more."""
         return {what for what, began in list(self.tries.values()) if now - began > after_s}
 
-    def stalled(self, standings: dict[int, Standing], now: float, after_s: float) -> set[int]:
+    def stalled(self, standings: Mapping[Place, Standing], now: float, after_s: float) -> set[Place]:
         """Take in where the partitions stand; those that this worker has left behind for longer than `after_s` seconds.
 
         Without any assignment it may be a spare one, or the one that never came back: while somebody else stores,
@@ -166,9 +170,9 @@ class Watchdog(threading.Thread):
                 self._end("Postgres answers, but not here", waiting=sorted(hanging))
             stalled = self.stalled(standings, now, settings().stalled_after_s)
             if ahead := self.progress.ahead(self.sought):
-                self._end("more is stored than the topic holds: it was deleted or cut", partitions=sorted(ahead))
+                self._end("more is stored than the topic holds: it was deleted or cut", places=_named(ahead))
             if stalled:
-                self._end("records wait and none is stored", partitions=sorted(stalled))
+                self._end("records wait and none is stored", places=_named(stalled))
 
     def _end(self, why: str, **what: object) -> None:
         if not self._stopped.is_set():
@@ -180,18 +184,27 @@ WATCHDOG = Watchdog()
 """This process' watchdog; a web process never starts it."""
 
 
-async def _standings() -> dict[int, Standing]:
-    """Where the partitions stand, by connections that are this thread's own."""
-    topic, partitions = hits_topic(), range(settings().partitions)
+def _named(places: set[Place]) -> list[str]:
+    return [f"{topic}/{partition}" for topic, partition in sorted(places)]
+
+
+async def _standings() -> dict[Place, Standing]:
+    """Where the partitions of every stored topic stand, by connections that are this thread's own."""
+    partitions = range(settings().partitions)
     url = database_url(resolve(settings()).database_url).set(drivername="postgresql")
     async with await psycopg.AsyncConnection.connect(
         url.render_as_string(hide_password=False), connect_timeout=5, options=OPTIONS
     ) as db:
-        known = await store.positions(db, topic, partitions)
+        known = {
+            (topic, partition): position.next_offset
+            for topic in stored_topics()
+            for partition, position in (await store.positions(db, topic, partitions)).items()
+        }
     # After the positions: no later end can lie before them.
     async with kafka_log() as kafka:
-        ends = await kafka.ends(topic, partitions)
-    return {
-        partition: Standing(known[partition].next_offset if partition in known else 0, end)
-        for partition, end in ends.items()
-    }
+        ends = {
+            (topic, partition): end
+            for topic in stored_topics()
+            for partition, end in (await kafka.ends(topic, partitions)).items()
+        }
+    return {place: Standing(known.get(place, 0), end) for place, end in ends.items()}

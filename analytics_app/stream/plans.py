@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -71,6 +72,12 @@ def plans(settings: Settings) -> list[TopicPlan]:
         TopicPlan(f"{prefix}-realtime-changelog", count, changelog),
         TopicPlan(f"{prefix}-funnel_progress-changelog", count, changelog),
     ]
+
+
+@cache
+def stored_topics() -> tuple[str, ...]:
+    """Topics whose position Postgres keeps."""
+    return tuple(plan.name for plan in plans(settings()) if plan.reader is not None)
 
 
 def reader_of(topic: str) -> Reader[Any]:

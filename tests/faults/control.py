@@ -136,7 +136,8 @@ class Control:
                     if await self.is_drained():
                         return await self.differences()
                     await asyncio.sleep(0.5)
-            if any(sign in self.last_words() for sign in ("Gap(", "none is stored")) and "stuck-once" not in self.words:
+            passes = {"stuck-once", "pass-over-once"} & set(self.words)
+            if any(sign in self.last_words() for sign in ("Gap(", "none is stored")) and not passes:
                 break  # it went on behind what is not stored, and will again
         return await self.differences()
 

@@ -244,6 +244,27 @@ async def test_without_the_watchdog_a_worker_that_never_recovers_stays_so(rig: R
 
 
 @pytest.mark.long
+async def test_without_the_watchdog_a_partition_that_stands_still_beside_others_stays_so(
+    rig: Rig, tmp_path: Path
+) -> None:
+    async def run(*words: str, within_s: float = 240.0) -> tuple[list[str], bool, str]:
+        control = Control(rig, tmp_path, "pass-over-once", *words)
+        control.whole = True
+        try:
+            await control.prepare()
+            return await control.run(within_s), await control.is_drained(), control.last_words()
+        finally:
+            await control.close()
+
+    (sound, mended, said), (hits, stuck_is_drained, _) = await asyncio.gather(run(), run("no-watchdog", within_s=60))
+    assert not sound, (sound, said)
+    assert mended, said
+    assert "none is stored" in said
+    assert not hits, "whose partitions all move"
+    assert not stuck_is_drained
+
+
+@pytest.mark.long
 async def test_without_the_reread_the_live_view_forgets_whoever_was_there(rig: Rig, tmp_path: Path) -> None:
     async def viewed(*words: str) -> int:
         control = Control(rig, tmp_path)

@@ -18,9 +18,9 @@ def consumer(monkeypatch):
 
     made = object.__new__(Consumer)
     made._due, made._read_offset, made.fetched = {}, defaultdict(lambda: None), []
-    made._flowing, made._seeks, made.anew = set(), 0, []
+    made._flowing, made._seeks, made._missed, made.ended = set(), 0, {}, []
     made._one_seek = asyncio.Lock()
-    monkeypatch.setattr(Consumer, "_began_anew", lambda self, _tp, due, got: self.anew.append((due, got)))
+    monkeypatch.setattr(Consumer, "_end", lambda self, why, _tp, due, got: self.ended.append((why, due, got)))
 
     async def getmany(self, timeout):
         for partition, offset in self.fetched:
@@ -61,16 +61,16 @@ async def test_a_record_handed_over_during_a_seek_does_not_keep_out_what_the_see
 async def test_a_record_from_before_the_one_that_is_due_means_that_the_log_began_anew(consumer):
     consumer._due = {TP(hits_topic(), 0): 100}
     assert await handed_on(consumer, 98, 99, 100, 101) == [100, 101]
-    assert consumer.anew == []  # fetched before the seek
+    assert consumer.ended == []  # fetched before the seek
     assert await handed_on(consumer, 0) == []
-    assert consumer.anew == [(102, 0)]
+    assert consumer.ended == [("the log began anew", 102, 0)]
 
 
 async def test_what_comes_while_a_seek_is_under_way_is_no_sign_of_that(consumer):
     consumer._due = {TP(hits_topic(), 0): 100}
     async with consumer._one_seek:
         assert await handed_on(consumer, 100, 101, 90, 91) == [100, 101]
-    assert consumer.anew == []
+    assert consumer.ended == []
 
 
 async def test_what_a_call_hands_on_from_before_a_seek_is_no_sign_of_that(consumer):
@@ -85,7 +85,35 @@ async def test_what_a_call_hands_on_from_before_a_seek_is_no_sign_of_that(consum
             consumer._flowing.clear()
     assert passed == [90, 91, 92, *range(100, 105)]
     assert await handed_on(consumer, *range(100, 107)) == [105, 106]
-    assert consumer.anew == []
+    assert consumer.ended == []
+
+
+async def test_records_behind_the_one_that_is_due_that_come_and_come_mean_that_it_was_passed_over(
+    consumer, monkeypatch
+):
+    now = 100.0
+    monkeypatch.setattr("analytics_app.transport.clock.monotonic", lambda: now)
+    consumer._due = {TP(hits_topic(), 0): 100}
+    assert await handed_on(consumer, 103, 104) == []
+    now += 1.9
+    assert await handed_on(consumer, 105) == []
+    assert consumer.ended == [], "it may still come"
+    now += 0.2
+    async with consumer._one_seek:
+        assert await handed_on(consumer, 106) == []
+    assert consumer.ended == [], "a seek is under way"
+    assert await handed_on(consumer, 107) == []
+    assert consumer.ended == [("a record was passed over", 100, 107)]
+
+
+async def test_one_that_comes_after_all_was_not_passed_over(consumer, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("analytics_app.transport.clock.monotonic", lambda: now)
+    consumer._due = {TP(hits_topic(), 0): 100}
+    assert await handed_on(consumer, 103, 100, 101) == [100, 101]
+    now += 60
+    assert await handed_on(consumer, 104) == []
+    assert consumer.ended == [], "another one is due now"
 
 
 async def test_partitions_are_kept_apart_and_other_topics_pass(consumer, monkeypatch):

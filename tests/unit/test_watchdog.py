@@ -6,39 +6,41 @@ from analytics_app import watchdog
 from analytics_app.stream.lag import Standing
 from analytics_app.watchdog import TRIES_AGAIN_WITHIN_S, Progress, Watchdog
 
+ONE, OTHER = ("hits", 0), ("hits", 1)
+
 
 def progress(*looks):
     made = Progress()
     for now, standing in looks:
-        made.note({0: standing}, now)
+        made.note({ONE: standing}, now)
     return made
 
 
 def test_a_partition_that_is_behind_and_does_not_move_is_stalled():
     made = progress((0, Standing(5, 9)), (30, Standing(5, 9)), (61, Standing(5, 12)))
-    assert made.stalled({0}, 61, 60) == {0}
-    assert made.stalled({0}, 60, 60) == set()
-    assert made.stalled({1}, 61, 60) == set()
+    assert made.stalled({ONE}, 61, 60) == {ONE}
+    assert made.stalled({ONE}, 60, 60) == set()
+    assert made.stalled({OTHER}, 61, 60) == set()
 
 
 @pytest.mark.parametrize("last", [Standing(6, 9), Standing(9, 9)])
 def test_one_that_moves_or_is_not_behind_is_not(last):
-    assert progress((0, Standing(5, 9)), (61, last)).stalled({0}, 61, 60) == set()
+    assert progress((0, Standing(5, 9)), (61, last)).stalled({ONE}, 61, 60) == set()
 
 
 def test_what_was_seen_before_a_pause_does_not_count():
     made = progress((0, Standing(5, 9)))
     made.forget()
-    made.note({0: Standing(5, 9)}, 100)
-    assert made.stalled({0}, 101, 60) == set()
+    made.note({ONE: Standing(5, 9)}, 100)
+    assert made.stalled({ONE}, 101, 60) == set()
 
 
 def test_a_position_beyond_the_end_of_the_log_is_ahead_of_it():
     made = progress((0, Standing(9, 5)))
-    assert made.ahead({0, 1}) == {0}
-    assert made.ahead({1}) == set()
-    made.note({0: Standing(5, 5)}, 1)
-    assert made.ahead({0}) == set()
+    assert made.ahead({ONE, OTHER}) == {ONE}
+    assert made.ahead({OTHER}) == set()
+    made.note({ONE: Standing(5, 5)}, 1)
+    assert made.ahead({ONE}) == set()
 
 
 def test_a_worker_waits_for_as_long_as_it_tries_again(monkeypatch):
@@ -63,29 +65,37 @@ def test_what_is_tried_for_too_long_hangs(monkeypatch):
 
 
 def test_a_partition_that_another_worker_left_behind_is_given_its_time():
-    dog, behind = Watchdog(), {0: Standing(5, 5), 1: Standing(5, 9)}
-    dog.owned = {0}
+    dog, behind = Watchdog(), {ONE: Standing(5, 5), OTHER: Standing(5, 9)}
+    dog.owned = {ONE}
     for now in range(0, 100, 3):
         assert dog.stalled(behind, now, 30) == set()
-    dog.owned = {0, 1}
+    dog.owned = {ONE, OTHER}
     assert dog.stalled(behind, 102, 30) == set()
     dog.owned = None  # a rebalance gives it what it had
     assert dog.stalled(behind, 120, 30) == set()
-    dog.owned = {0, 1}
+    dog.owned = {ONE, OTHER}
     assert dog.stalled(behind, 131, 30) == set()
-    assert dog.stalled(behind, 133, 30) == {1}
+    assert dog.stalled(behind, 133, 30) == {OTHER}
+
+
+def test_each_topic_is_watched_by_itself():
+    dog, elsewhere = Watchdog(), ("visitor-events", 0)
+    dog.owned = {ONE, elsewhere}
+    for now in range(0, 31, 3):
+        assert dog.stalled({ONE: Standing(now, now + 9), elsewhere: Standing(5, 9)}, now, 30) == set()
+    assert dog.stalled({ONE: Standing(33, 40), elsewhere: Standing(5, 12)}, 33, 30) == {elsewhere}
 
 
 def test_a_worker_that_never_came_back_has_left_all_behind():
-    dog, behind = Watchdog(), {0: Standing(5, 9), 1: Standing(5, 5)}
+    dog, behind = Watchdog(), {ONE: Standing(5, 9), OTHER: Standing(5, 5)}
     assert dog.stalled(behind, 0, 30) == set()
-    assert dog.stalled(behind, 31, 30) == {0}
+    assert dog.stalled(behind, 31, 30) == {ONE}
 
 
-def looked(monkeypatch, standing, *, clock_s=0.0, sought=frozenset({0})):
+def looked(monkeypatch, standing, *, clock_s=0.0, sought=frozenset({ONE})):
     """Why a watchdog ends its worker at the first look, if it does."""
     dog, why = Watchdog(), []
-    dog.owned, dog.sought = {0}, sought
+    dog.owned, dog.sought = {ONE}, sought
     turns = iter([False, True])
     now = time.time()
     times = iter([now, *[now + clock_s] * 3])
@@ -93,7 +103,7 @@ def looked(monkeypatch, standing, *, clock_s=0.0, sought=frozenset({0})):
     monkeypatch.setattr(dog._stopped, "wait", lambda _: next(turns))
 
     async def standings():
-        return {0: standing}
+        return {ONE: standing}
 
     monkeypatch.setattr(watchdog, "_standings", standings)
     monkeypatch.setattr(dog, "_end", lambda reason, **_: why.append(reason))
