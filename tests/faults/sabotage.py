@@ -213,6 +213,22 @@ def stuck_once() -> None:
     Consumer.seek_to_committed = hang_or_seek  # type: ignore[method-assign]
 
 
+def slow_seek() -> None:
+    """A fault: it takes a second until a seek that took place is heard of."""
+    wait = driver.AIOKafkaConsumerThread._seek_wait
+
+    async def wait_longer(self: Any, consumer: Any, partitions: Mapping[TP, int]) -> None:
+        await wait(self, consumer, partitions)
+        await asyncio.sleep(1)
+
+    driver.AIOKafkaConsumerThread._seek_wait = wait_longer  # type: ignore[method-assign]
+
+
+def put_nothing_back() -> None:
+    """What a fetch takes that a seek overtook is handed on, or to nobody."""
+    transport.ConsumerThread._fetch_records = driver.AIOKafkaConsumerThread._fetch_records  # type: ignore[method-assign]
+
+
 def pass_over_once() -> None:
     """A fault: the first record of each partition that funnels follow is lost on its way, the first time it comes."""
     fetch, folder = driver.Consumer.getmany, Path(settings().data_dir)
@@ -279,7 +295,17 @@ def all_of() -> Iterator[Callable[[], None]]:
     """Every sabotage and fault."""
     yield from (no_seek, take, wait_once, believe_commits, forget_position, forget_writers, believe_topic)
     yield from (forget_clients, give_up, trust_records, end_once_committed, tell_late, no_doubt)
-    yield from (no_reread, stuck_once, pass_over_once, no_watchdog, hang_in_stop, no_deadline, early_ok)
+    yield from (
+        no_reread,
+        stuck_once,
+        slow_seek,
+        put_nothing_back,
+        pass_over_once,
+        no_watchdog,
+        hang_in_stop,
+        no_deadline,
+        early_ok,
+    )
 
 
 SABOTAGES = {one.__name__.replace("_", "-"): one for one in all_of()}

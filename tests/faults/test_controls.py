@@ -244,6 +244,16 @@ async def test_without_the_watchdog_a_worker_that_never_recovers_stays_so(rig: R
 
 
 @pytest.mark.long
+async def test_what_a_seek_overtook_must_be_put_back(rig: Rig, tmp_path: Path) -> None:
+    (sound, said), (stuck, _) = await asyncio.gather(
+        outcomes(rig, tmp_path, "slow-seek", "no-watchdog"),
+        outcomes(rig, tmp_path, "slow-seek", "put-nothing-back", "no-watchdog"),
+    )
+    assert not sound, (sound, said)
+    assert lost(stuck), stuck
+
+
+@pytest.mark.long
 async def test_without_the_watchdog_a_partition_that_stands_still_beside_others_stays_so(
     rig: Rig, tmp_path: Path
 ) -> None:

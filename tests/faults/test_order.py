@@ -5,6 +5,7 @@ from collections import defaultdict
 from types import SimpleNamespace
 
 import pytest
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -114,6 +115,80 @@ async def test_one_that_comes_after_all_was_not_passed_over(consumer, monkeypatc
     now += 60
     assert await handed_on(consumer, 104) == []
     assert consumer.ended == [], "another one is due now"
+
+
+class Log:
+    """A consumer as the thread has it: where the next fetch of each partition begins."""
+
+    def __init__(self, **positions):
+        self.positions = positions
+        self.asked, self.sought = asyncio.Event(), asyncio.Event()
+
+    def seek(self, tp, offset):
+        if tp not in self.positions:
+            raise IllegalStateError(tp)
+        self.positions[tp] = offset
+
+
+@pytest.fixture
+def thread(monkeypatch):
+    """The consumer's thread without Kafka: a fetch waits to be asked, and takes two records of each partition."""
+    from analytics_app.transport import ConsumerThread
+
+    async def fetch(self, log, active, timeout=None, max_records=None):
+        await log.asked.wait()
+        taken = {tp: [SimpleNamespace(offset=at), SimpleNamespace(offset=at + 1)] for tp, at in log.positions.items()}
+        log.positions = {tp: at + 2 for tp, at in log.positions.items()}
+        return taken
+
+    async def seek_wait(self, log, partitions):
+        for tp, offset in partitions.items():
+            log.seek(tp, offset)
+        await log.sought.wait()
+
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_seek_wait", seek_wait)
+    made = object.__new__(ConsumerThread)
+    made._seeks = made._seeking = 0
+    return made
+
+
+def offsets(records):
+    return {tp: [one.offset for one in some] for tp, some in records.items()}
+
+
+async def test_what_a_fetch_takes_that_a_seek_overtook_is_there_for_the_next(thread):
+    log = Log(a=7)
+    given_up = asyncio.create_task(thread._fetch_records(log, {"a"}))
+    await asyncio.sleep(0)
+    log.sought.set()
+    await thread._seek_wait(log, {"a": 3})
+    log.asked.set()
+    assert await given_up == {}
+    assert offsets(await thread._fetch_records(log, {"a"})) == {"a": [3, 4]}
+    assert offsets(await thread._fetch_records(log, {"a"})) == {"a": [5, 6]}
+
+
+async def test_nothing_is_handed_on_while_a_seek_is_under_way(thread):
+    log = Log(a=7, b=1)
+    log.asked.set()
+    seeking = asyncio.create_task(thread._seek_wait(log, {"a": 3, "b": 1}))
+    await asyncio.sleep(0)
+    assert await thread._fetch_records(log, {"a", "b"}) == {}
+    log.sought.set()
+    await seeking
+    assert offsets(await thread._fetch_records(log, {"a", "b"})) == {"a": [3, 4], "b": [1, 2]}
+
+
+async def test_what_is_another_workers_by_then_is_not_put_back(thread):
+    log = Log(a=7)
+    fetching = asyncio.create_task(thread._fetch_records(log, {"a"}))
+    await asyncio.sleep(0)
+    log.sought.set()
+    await thread._seek_wait(log, {"a": 3})
+    log.seek = lambda tp, _: (_ for _ in ()).throw(IllegalStateError(tp))
+    log.asked.set()
+    assert await fetching == {}
 
 
 async def test_partitions_are_kept_apart_and_other_topics_pass(consumer, monkeypatch):
