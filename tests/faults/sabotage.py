@@ -295,17 +295,8 @@ def all_of() -> Iterator[Callable[[], None]]:
     """Every sabotage and fault."""
     yield from (no_seek, take, wait_once, believe_commits, forget_position, forget_writers, believe_topic)
     yield from (forget_clients, give_up, trust_records, end_once_committed, tell_late, no_doubt)
-    yield from (
-        no_reread,
-        stuck_once,
-        slow_seek,
-        put_nothing_back,
-        pass_over_once,
-        no_watchdog,
-        hang_in_stop,
-        no_deadline,
-        early_ok,
-    )
+    yield from (no_reread, stuck_once, slow_seek, put_nothing_back, pass_over_once, no_watchdog)
+    yield from (hang_in_stop, no_deadline, early_ok)
 
 
 SABOTAGES = {one.__name__.replace("_", "-"): one for one in all_of()}
