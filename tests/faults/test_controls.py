@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import random
 import secrets
+import shutil
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -245,9 +246,17 @@ async def test_without_the_watchdog_a_worker_that_never_recovers_stays_so(rig: R
 
 @pytest.mark.long
 async def test_what_a_seek_overtook_must_be_put_back(rig: Rig, tmp_path: Path) -> None:
+    async def had_tables(control: Control) -> None:
+        """It stored before, and has to recover its tables, which is when Faust seeks while it fetches."""
+        words, control.words = control.words, []
+        assert not await control.run(), control.last_words()
+        shutil.rmtree(control.folder / "tables")
+        await control.put_hits()
+        control.words = words
+
     (sound, said), (stuck, _) = await asyncio.gather(
-        outcomes(rig, tmp_path, "slow-seek", "no-watchdog"),
-        outcomes(rig, tmp_path, "slow-seek", "put-nothing-back", "no-watchdog"),
+        outcomes(rig, tmp_path, "slow-seek", "no-watchdog", before=had_tables),
+        outcomes(rig, tmp_path, "slow-seek", "put-nothing-back", "no-watchdog", before=had_tables),
     )
     assert not sound, (sound, said)
     assert lost(stuck), stuck
@@ -266,12 +275,12 @@ async def test_without_the_watchdog_a_partition_that_stands_still_beside_others_
         finally:
             await control.close()
 
-    (sound, mended, said), (hits, stuck_is_drained, _) = await asyncio.gather(run(), run("no-watchdog", within_s=60))
+    sound, is_mended, said = await run()
     assert not sound, (sound, said)
-    assert mended, said
+    assert is_mended, said
     assert "none is stored" in said
-    assert not hits, "whose partitions all move"
-    assert not stuck_is_drained
+    _, is_mended, _ = await run("no-watchdog", within_s=60)
+    assert not is_mended
 
 
 @pytest.mark.long
