@@ -187,6 +187,7 @@ class Consumer(driver.Consumer):
         WATCHDOG.sought = set(WATCHDOG.owned)
         self._due = ours
         self._flowing.clear()
+        self._missed.clear()
         self._seeks += 1
         return offsets | ours
 
