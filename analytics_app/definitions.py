@@ -7,10 +7,9 @@ connection missed. The hot path reads the copy; only a key or token that the cop
 import asyncio
 import functools
 import uuid
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -21,13 +20,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from analytics_app import clock
 from analytics_app.backfills.store import versions_of
-from analytics_app.bots import definitions_store as bots
-from analytics_app.db import ANSWERED_WITHIN_S, AsyncDriver, answered, database_url, transaction
+from analytics_app.db import ANSWERED_WITHIN_S, AsyncDriver, answered, database_url
+from analytics_app.definitions_reads import (
+    KINDS,
+    Change,
+    in_a_transaction,
+    read_everything,
+    read_kind,
+    read_token,
+    read_website,
+)
 from analytics_app.embedded.endpoints import resolve
-from analytics_app.experiments import definitions_store as experiments_store
-from analytics_app.funnels.definitions_store import funnels_of_websites
-from analytics_app.goals.store import goals_by_website
-from analytics_app.heatmaps.definitions_store import heatmaps
 from analytics_app.sessions.state import Rules
 from analytics_app.settings import settings
 from analytics_app.websites import definitions_store as store
@@ -39,22 +42,6 @@ MISS_REMEMBERED_S = 1.0
 READ_WITHIN_S = 30.0
 """Then the connection is taken for one that nobody answers, and whoever waits for its turn gets it."""
 MISSES_REMEMBERED = 10_000
-
-Read = Callable[[AsyncConnection, Iterable[int] | None], Awaitable[Mapping[int, tuple[Any, ...]]]]
-"""Reads what the websites of some ids (None: all) define, by website."""
-
-Change = Callable[[Snapshot], Snapshot]
-"""What was read, as what it makes of a copy."""
-
-KINDS: dict[str, Read] = {
-    "bot_rules": bots.rules,
-    "bot_verdicts": bots.verdicts,
-    "experiments": experiments_store.experiments,
-    "funnels": funnels_of_websites,
-    "goals": goals_by_website,
-    "heatmap": heatmaps,
-}
-"""What websites define: triggers tell of a change as `<kind>:<website id>`, and count the kind's version up."""
 
 LISTENERS: dict[str, Callable[[int], Awaitable[None]]] = {}
 """What else hears of changes on the channel, by kind: called with the id that is told, with 0 where any may have."""
@@ -200,7 +187,7 @@ class Definitions:
 
     async def renew(self) -> None:
         """Read everything anew. Raises what the database raises."""
-        await self._take_in(_read_everything)
+        await self._take_in(read_everything)
         for hear in LISTENERS.values():
             await hear(0)
         self._first.set()
@@ -211,11 +198,11 @@ class Definitions:
         Raises what the database raises.
         """
         if kind == "website":
-            await self._take_in(functools.partial(_read_website, id_=id_))
+            await self._take_in(functools.partial(read_website, id_=id_))
         elif kind == "token":
-            await self._take_in(functools.partial(_read_token, id_=id_))
+            await self._take_in(functools.partial(read_token, id_=id_))
         elif kind in KINDS:
-            await self._take_in(functools.partial(_read_kind, kind=kind, id_=id_))
+            await self._take_in(functools.partial(read_kind, kind=kind, id_=id_))
         elif kind in LISTENERS:
             await LISTENERS[kind](id_)
         else:
@@ -227,7 +214,7 @@ class Definitions:
         Who read before another and put in after it would undo what that one read. Raises what the database raises.
         """
         async with self._one_at_a_time:
-            reading = asyncio.ensure_future(_in_a_transaction(read))
+            reading = asyncio.ensure_future(in_a_transaction(read))
             try:
                 change = await answered(reading, READ_WITHIN_S)
             except asyncio.CancelledError:  # this process ends, and so does the connection
@@ -265,58 +252,6 @@ class Definitions:
         finally:
             with suppress(psycopg.Error):
                 await connection.close()
-
-
-async def _in_a_transaction(read: Callable[[AsyncConnection], Coroutine[None, None, Change]]) -> Change:
-    async with transaction() as db:
-        return await read(db)
-
-
-async def _read_everything(db: AsyncConnection) -> Change:
-    today = clock.now().date()
-    websites = await store.websites(db)
-    keys = await store.pixel_keys(db)
-    found = Snapshot(
-        websites={website.id: website for website in websites},
-        keys={key.key: key for key in keys},
-        tokens=await store.tokens(db),
-        salts=await store.salts(db, [today - timedelta(days=1), today, today + timedelta(days=1)]),
-        versions=await store.versions(db),
-        of_websites={kind: await read(db, None) for kind, read in KINDS.items()},
-    )
-    return lambda _: found
-
-
-async def _read_website(db: AsyncConnection, *, id_: int) -> Change:
-    websites = await store.websites(db, [id_])
-    keys = await store.pixel_keys(db, website_ids=[id_])
-    return lambda held: replace(
-        held,
-        websites={k: v for k, v in held.websites.items() if k != id_} | {w.id: w for w in websites},
-        keys={k: v for k, v in held.keys.items() if v.website_id != id_} | {k.key: k for k in keys},
-    )
-
-
-async def _read_token(db: AsyncConnection, *, id_: int) -> Change:
-    tokens = await store.tokens(db, ids=[id_])
-    return lambda held: replace(
-        held, tokens={digest: token for digest, token in held.tokens.items() if token.id != id_} | tokens
-    )
-
-
-async def _read_kind(db: AsyncConnection, *, kind: str, id_: int) -> Change:
-    versions = await store.versions(db, [id_])  # first: what is read after it is at least of that version
-    found = await KINDS[kind](db, [id_])
-
-    def change(held: Snapshot) -> Snapshot:
-        others = {k: v for k, v in held.of_websites.get(kind, {}).items() if k != id_}
-        return replace(
-            held,
-            of_websites={**held.of_websites, kind: {**others, **found}},
-            versions={**held.versions, (kind, id_): versions.get((kind, id_), 0)},
-        )
-
-    return change
 
 
 DEFINITIONS = Definitions()

@@ -6,6 +6,7 @@ import structlog
 
 from analytics_app import clock
 from analytics_app.db import batch_transaction, snapshot, transaction
+from analytics_app.stats import sealing_due_store as due
 from analytics_app.stats import sealing_store as store
 from analytics_app.stats.columns_store import columns_of_day
 from analytics_app.stats.counting_store import counted
@@ -26,7 +27,7 @@ async def seal_past_days(now: datetime) -> None:
     """Seal what can be sealed of every website that is worth it, as far as there is time."""
     until = clock.monotonic() + AT_A_TIME_S
     async with transaction() as db:
-        websites = await store.seal_worthy(db, now, WORTHY_EVENTS, WORTHY_WITHIN)
+        websites = await due.seal_worthy(db, now, WORTHY_EVENTS, WORTHY_WITHIN)
     for website_id in websites:
         for piece in await to_seal(website_id, now):
             if clock.monotonic() > until:
@@ -37,8 +38,8 @@ async def seal_past_days(now: datetime) -> None:
 async def to_seal(website_id: int, now: datetime) -> list[Piece]:
     """The days of a website that are to be sealed, the earliest first, and then parts of those that cannot be yet."""
     async with transaction() as db:
-        days = await store.days_to_seal(db, website_id, now, now - timedelta(days=1) - SETTLED_AFTER)
-        return days + await store.parts_to_seal(db, website_id, now, now - SETTLED_AFTER)
+        days = await due.days_to_seal(db, website_id, now, now - timedelta(days=1) - SETTLED_AFTER)
+        return days + await due.parts_to_seal(db, website_id, now, now - SETTLED_AFTER)
 
 
 async def seal(website_id: int, piece: Piece) -> bool:

@@ -1,32 +1,25 @@
 """Totals and time series. What is added up in advance is read from there; the rest is counted from rows."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
-    ColumnElement,
-    Integer,
     Label,
     Select,
-    bindparam,
     func,
-    literal,
     or_,
     select,
     union,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from analytics_app.db import Time
 from analytics_app.stats.groups_store import WHOLE, bucket, by_time
 from analytics_app.stats.logic import Totals
-from analytics_app.stats.models import TrafficRollupRow
 from analytics_app.stats.periods import Buckets
+from analytics_app.stats.rollups_store import ADDITIVE, begun, rolled_up, total
 from analytics_app.stats.sealed_store import covered, covered_by_bucket, sealed_sums, sought
 from analytics_app.stats.selection_store import (
     EVENTS,
@@ -37,13 +30,9 @@ from analytics_app.stats.selection_store import (
     started,
     under_way,
 )
-from analytics_app.stats.sums_store import IS_PAGEVIEW, added_up, arm, sums
+from analytics_app.stats.sums_store import IS_PAGEVIEW, arm, sums
 from analytics_app.stats.tallies import Tally
-from analytics_app.stats.zones import is_quarter, quarter_ceil, quarter_floor
-
-ROLLUPS = TrafficRollupRow.__table__.alias("r")
-Stretch = tuple[datetime, datetime]
-ADDITIVE = ("pageviews", "events", "sessions", "bounces", "duration_s", "session_pageviews")
+from analytics_app.stats.zones import is_quarter
 
 
 async def totals(
@@ -67,7 +56,7 @@ async def requests(db: AsyncConnection, website_id: int, start: datetime, end: d
     """The pageviews and events of `[start, end)`, exact."""
     if start >= end:
         return 0
-    row = (await db.execute(*_total(website_id, start, end))).mappings().one_or_none()
+    row = (await db.execute(*total(website_id, start, end))).mappings().one_or_none()
     return int(row["pageviews"] or 0) + int(row["events"] or 0) if row else 0
 
 
@@ -78,7 +67,7 @@ async def _totals_from_rows(
     if not selection.is_everything:
         query = select(sums(website_id, start, end, selection, WHOLE, who=who))
         return dict((await db.execute(query)).mappings().one_or_none() or {})
-    row = (await db.execute(*_total(website_id, start, end))).mappings().one_or_none()
+    row = (await db.execute(*total(website_id, start, end))).mappings().one_or_none()
     visitors = select(SESSIONS.c.visitor).where(under_way(website_id, start, end)).distinct().subquery()
     counted = func.array_agg(visitors.c.visitor, type_=ARRAY(BigInteger)) if who else func.count()
     answer = (await db.execute(select(counted).select_from(visitors))).scalar_one()
@@ -152,7 +141,7 @@ def _series_queries(
     if not wanted & frozenset(ADDITIVE):
         return queries
     if selection.is_everything and all(map(is_quarter, buckets.starts[1:])):
-        queries.append(select(_rolled_up(website_id, start, end, buckets.starts)))
+        queries.append(select(rolled_up(website_id, start, end, buckets.starts)))
         return queries
     if wanted & {"sessions", "bounces", "duration_s", "session_pageviews"}:
         queries.append(_sessions_by_bucket(website_id, buckets, selection))
@@ -161,97 +150,11 @@ def _series_queries(
     return queries
 
 
-# From rollups.
-
-
-def _total(website_id: int, start: datetime, end: datetime) -> tuple[Any, dict[str, Any]]:
-    """A query for the additive sums of `[start, end)`, and its parameters.
-
-    Putting such a query together takes longer than answering it; those of one shape are made once.
-    """
-    whole, edges = _stretches(start, end)
-    moments = [moment for stretch in (*whole, *edges) for moment in stretch]
-    return _query_of_shape(len(whole), len(edges)), {
-        "website_id": website_id,
-        **{f"at_{number}": moment for number, moment in enumerate(moments)},
-    }
-
-
-@cache
-def _query_of_shape(whole: int, edges: int) -> Any:
-    website: Any = bindparam("website_id", type_=Integer)
-    moments: list[Any] = [bindparam(f"at_{number}", type_=Time) for number in range(2 * (whole + edges))]
-    stretches = list(zip(moments[::2], moments[1::2], strict=True))
-    return select(_added_up(website, stretches[:whole], stretches[whole:], None))
-
-
-def _rolled_up(website_id: int, start: datetime, end: datetime, starts: Sequence[datetime]) -> Any:
-    """Additive sums of `[start, end)` by bucket."""
-    return _added_up(website_id, *_stretches(start, end), starts)
-
-
-def _stretches(start: datetime, end: datetime) -> tuple[list[Stretch], list[Stretch]]:
-    """The whole quarter hours of `[start, end)`, as one stretch, and what is left at its edges; never nothing."""
-    first, last = quarter_ceil(start), quarter_floor(end)
-    if first > last:
-        return [], [(start, end)]
-    whole, edges = ([(since, until)] if since < until else [] for since, until in ((first, last), (start, first)))
-    edges += [(last, end)] if last < end else []
-    return whole, edges or ([] if whole else [(start, end)])
-
-
-def _added_up(
-    website_id: int, whole: Sequence[Stretch], edges: Sequence[Stretch], starts: Sequence[datetime] | None
-) -> Any:
-    """Additive sums by bucket: of whole quarter hours from rollups, at the edges from rows."""
-    arms = [
-        arm(ROLLUPS, _number(ROLLUPS.c.bucket, starts), **{name: func.sum(ROLLUPS.c[name]) for name in ADDITIVE})
-        .where(ROLLUPS.c.website_id == website_id, ROLLUPS.c.bucket >= first, ROLLUPS.c.bucket < last)
-        .group_by("grp")
-        for first, last in whole
-    ]
-    for since, until in edges:
-        arms += [
-            arm(
-                EVENTS,
-                _number(EVENTS.c.at, starts),
-                pageviews=func.count().filter(IS_PAGEVIEW),
-                events=func.count().filter(~IS_PAGEVIEW),
-            )
-            .where(happened(website_id, since, until))
-            .group_by("grp"),
-            _begun(website_id, since, until, EVERYTHING, starts),
-        ]
-    return added_up(arms)
-
-
-def _number(column: ColumnElement[Any], starts: Sequence[datetime] | None) -> ColumnElement[int]:
-    return literal(1, Integer) if starts is None else bucket(column, starts)
-
-
 # From sessions.
 
 
-def _begun(
-    website_id: int, start: datetime, end: datetime, selection: Selection, starts: Sequence[datetime] | None
-) -> Select[Any]:
-    """What counts by the start of a session."""
-    return (
-        arm(
-            SESSIONS,
-            _number(SESSIONS.c.started_at, starts),
-            sessions=func.count(),
-            bounces=func.count().filter(SESSIONS.c.is_bounce),
-            duration_s=func.sum(SESSIONS.c.duration_s),
-            session_pageviews=func.sum(SESSIONS.c.pageviews),
-        )
-        .where(started(website_id, start, end), *selection.of_sessions())
-        .group_by("grp")
-    )
-
-
 def _sessions_by_bucket(website_id: int, buckets: Buckets, selection: Selection) -> Select[Any]:
-    return _begun(website_id, buckets.starts[0], buckets.end, selection, buckets.starts)
+    return begun(website_id, buckets.starts[0], buckets.end, selection, buckets.starts)
 
 
 def _visitors_by_bucket(website_id: int, buckets: Buckets, selection: Selection, *, who: bool) -> Select[Any]:

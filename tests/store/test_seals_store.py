@@ -12,7 +12,7 @@ from sqlalchemy import text
 from analytics_app.db import driver_of
 from analytics_app.removal import remove
 from analytics_app.sessions import removal_store
-from analytics_app.stats import sealing_store, store
+from analytics_app.stats import sealing_due_store, sealing_store, store
 from analytics_app.stats.breakdown_store import breakdown
 from analytics_app.stats.breakdowns import LINE_METRICS, Sort
 from analytics_app.stats.columns_store import columns_of_day
@@ -197,7 +197,7 @@ async def test_a_part_that_was_being_counted_when_its_day_was_is_not_sealed(db, 
 
 async def test_parts_of_today_are_due_when_they_are_over_and_changed_ones_when_they_have_rested(db, traffic):
     async def due(now):
-        return await sealing_store.parts_to_seal(db, WEBSITE, now, now - timedelta(hours=2))
+        return await sealing_due_store.parts_to_seal(db, WEBSITE, now, now - timedelta(hours=2))
 
     yesterday, today = (parts_of(day_of(utc(f"2026-03-{day}"))) for day in (13, 14))
     assert await due(utc("2026-03-14T00:00")) == yesterday[:5]
@@ -268,7 +268,7 @@ async def test_what_is_sealed_and_not_as_its_rows_is_found(db, traffic, change, 
 
 async def test_days_are_due_when_they_are_over_and_changed_ones_when_they_have_rested(db, traffic):
     async def due(now, until):
-        return [piece.start for piece in await sealing_store.days_to_seal(db, WEBSITE, now, until)]
+        return [piece.start for piece in await sealing_due_store.days_to_seal(db, WEBSITE, now, until)]
 
     until = START + timedelta(days=3, hours=5)
     assert await due(until, until) == [START + timedelta(days=n) for n in range(4)]
