@@ -106,7 +106,7 @@ def cover(start: datetime, end: datetime, spans: tuple[int, ...], sealed: Abstra
     while at < last:
         piece = _longest(at, last, spans, sealed)
         if piece is None:
-            at += _to_next(at, spans, sealed)
+            at += _to_next(at, spans)
             continue
         if since < piece.start:
             gaps.append((since, piece.start))
@@ -133,9 +133,7 @@ def _is_sealed(piece: Piece, spans: tuple[int, ...], sealed: AbstractSet[Piece])
     return block_of(piece.at, DAY) in sealed or (piece.span < PART and block_of(piece.at, PART) in sealed)
 
 
-def _to_next(at: int, spans: tuple[int, ...], sealed: AbstractSet[Piece]) -> int:
-    """How far it is to where a piece could begin."""
-    if _is_sealed(Piece(1, at), spans, sealed):
-        return 1
+def _to_next(at: int, spans: tuple[int, ...]) -> int:
+    """How far it is to where a piece could begin, from where none does."""
     step = PART if PART in spans else DAY
     return step - at % step

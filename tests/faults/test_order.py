@@ -157,12 +157,18 @@ def offsets(records):
     return {tp: [one.offset for one in some] for tp, some in records.items()}
 
 
-async def test_what_a_fetch_takes_that_a_seek_overtook_is_there_for_the_next(thread):
-    log = Log(a=7)
-    given_up = asyncio.create_task(thread._fetch_records(log, {"a"}))
+async def overtaken(thread, log):
+    """A fetch that waits while a seek goes to 3."""
+    fetching = asyncio.create_task(thread._fetch_records(log, {"a"}))
     await asyncio.sleep(0)
     log.sought.set()
     await thread._seek_wait(log, {"a": 3})
+    return fetching
+
+
+async def test_what_a_fetch_takes_that_a_seek_overtook_is_there_for_the_next(thread):
+    log = Log(a=7)
+    given_up = await overtaken(thread, log)
     log.asked.set()
     assert await given_up == {}
     assert offsets(await thread._fetch_records(log, {"a"})) == {"a": [3, 4]}
@@ -182,10 +188,7 @@ async def test_nothing_is_handed_on_while_a_seek_is_under_way(thread):
 
 async def test_what_is_another_workers_by_then_is_not_put_back(thread):
     log = Log(a=7)
-    fetching = asyncio.create_task(thread._fetch_records(log, {"a"}))
-    await asyncio.sleep(0)
-    log.sought.set()
-    await thread._seek_wait(log, {"a": 3})
+    fetching = await overtaken(thread, log)
     log.seek = lambda tp, _: (_ for _ in ()).throw(IllegalStateError(tp))
     log.asked.set()
     assert await fetching == {}
