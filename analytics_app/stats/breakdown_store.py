@@ -9,10 +9,11 @@ from sqlalchemy import ColumnElement, Double, Select, and_, case, func, literal,
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from analytics_app.sessions.models import TermRow
-from analytics_app.stats.breakdowns import After, Line, LineMetric, Sort
+from analytics_app.stats.breakdowns import QUOTIENTS, After, Line, LineMetric, Sort
 from analytics_app.stats.filters import NONE, Dimension
 from analytics_app.stats.groups_store import by_dimension
 from analytics_app.stats.logic import Totals
+from analytics_app.stats.ranking import first_values
 from analytics_app.stats.sealed_store import Sought, SoughtColumns, covered, sealed_sums, sought
 from analytics_app.stats.selection_store import Selection, none_term
 from analytics_app.stats.spans import Cover
@@ -20,13 +21,6 @@ from analytics_app.stats.sums_store import SUMS, sums
 from analytics_app.stats.tallies import Tally
 
 _COUNTED = (*SUMS, "who")
-_QUOTIENTS: dict[LineMetric, tuple[str, str]] = {
-    "bounce_rate": ("bounces", "sessions"),
-    "avg_session_duration": ("duration_s", "sessions"),
-    "views_per_session": ("session_pageviews", "sessions"),
-    "avg_time_on_page": ("time_on_page_s", "pageviews"),
-    "avg_scroll_depth": ("scroll_depth", "pageviews"),
-}
 
 
 async def breakdown(
@@ -50,8 +44,8 @@ async def breakdown(
     wanted = sought(selection, dimension, engagement=engagement)
     found = await covered(db, website_id, start, end, wanted) if wanted and start < end else None
     if wanted is not None and found is not None:
-        counted = await _put_together(db, website_id, wanted, found, selection, dimension, engagement=engagement)
-        rows = await _first_of(db, counted, sort, limit + 1, after)
+        tallies = await _put_together(db, website_id, wanted, found, selection, dimension, engagement=engagement)
+        rows = await _first_of(db, tallies, sort, limit + 1, after, of_event=dimension.of_event)
     else:
         rows = await _from_rows(
             db, website_id, start, end, selection, dimension,
@@ -102,9 +96,9 @@ async def _from_rows(
 
 
 def _key(columns: Any, metric: LineMetric) -> ColumnElement[float]:
-    if metric not in _QUOTIENTS:
+    if metric not in QUOTIENTS:
         return columns[metric].cast(Double)  # type: ignore[no-any-return]
-    part, whole = (columns[name].cast(Double) for name in _QUOTIENTS[metric])
+    part, whole = (columns[name].cast(Double) for name in QUOTIENTS[metric])
     return case((whole == 0, literal(0.0, Double)), else_=part / whole)
 
 
@@ -126,8 +120,8 @@ async def _put_together(
     dimension: Dimension,
     *,
     engagement: bool,
-) -> dict[int, dict[str, int]]:
-    """The sums by value (the number of its term, 0 for a missing one) of what is sealed and of the gaps between."""
+) -> dict[int, Tally]:
+    """The tallies by value (the number of its term, 0 for a missing one) of what is sealed and of the gaps between."""
     tallies = await sealed_sums(db, website_id, wanted, [(0, piece) for piece in found.pieces], by_value=True)
     group = by_dimension(website_id, dimension)
     for since, until in found.gaps:
@@ -142,39 +136,28 @@ async def _put_together(
         if called_none in tallies:
             same = tallies.pop(called_none)
             tallies.setdefault(0, Tally()).add(same.sums, same.visitors, same.unread)
-    # Uniting thousands of sets holds the loop up for a while.
-    counts = await asyncio.to_thread(lambda: {value: tally.counted() for value, tally in tallies.items()})
     if dimension.name == "page":
-        return {value: held for value, held in counts.items() if held["pageviews"]}
-    return {value: held for value, held in counts.items() if any(held.values())}
+        return {value: tally for value, tally in tallies.items() if tally.sums["pageviews"]}
+    return {value: tally for value, tally in tallies.items() if any(tally.sums.values()) or tally.seen()}
 
 
 async def _first_of(
-    db: AsyncConnection, counted: Mapping[int, Mapping[str, int]], sort: Sort, limit: int, after: After | None
+    db: AsyncConnection, tallies: Mapping[int, Tally], sort: Sort, limit: int, after: After | None, *, of_event: bool
 ) -> list[dict[str, Any]]:
-    """The first `limit` lines of `counted` in order, behind `after`, with their texts and keys."""
-    sign = -1 if sort.descending else 1
-    keyed = sorted((sign * _key_of(held, sort.metric), value) for value, held in counted.items())
-    reached = 0
-    if after is not None:
-        keyed = [one for one in keyed if one[0] >= sign * after.key]
-        reached = sum(key == sign * after.key for key, _ in keyed)
-    if len(keyed) > limit + reached:  # texts only of what can be among the first, equal ones included
-        most = keyed[limit + reached - 1][0]
-        keyed = [one for one in keyed if one[0] <= most]
+    """The first `limit` lines of `tallies` in order, behind `after`, with their texts and keys."""
+    # Uniting thousands of sets holds the loop up for a while.
+    keyed = await asyncio.to_thread(first_values, tallies, sort, limit, after, of_event=of_event)
     texts = await _texts_of(db, [value for _, value in keyed])
-    rows = [{**counted[value], "text": texts.get(value, NONE), "key": sign * key, "order": key} for key, value in keyed]
+    ordered = sorted((order, texts.get(value, NONE), value) for order, value in keyed)
+    sign = -1 if sort.descending else 1
     if after is not None:
-        place = (sign * after.key, after.value)
-        rows = [row for row in rows if (row["order"], row["text"]) > place]
-    return sorted(rows, key=lambda row: (row["order"], row["text"]))[:limit]
-
-
-def _key_of(counted: Mapping[str, int], metric: LineMetric) -> float:
-    if metric not in _QUOTIENTS:
-        return float(counted[metric])
-    part, whole = (counted[name] for name in _QUOTIENTS[metric])
-    return part / whole if whole else 0.0
+        ordered = [one for one in ordered if one[:2] > (sign * after.key, after.value)]
+    first = ordered[:limit]
+    counts = await asyncio.to_thread(lambda: [tallies[value].counted() for *_, value in first])
+    return [
+        {**counted, "text": called, "key": sign * order}
+        for (order, called, _), counted in zip(first, counts, strict=True)
+    ]
 
 
 async def _texts_of(db: AsyncConnection, values: Sequence[int]) -> dict[int, str]:

@@ -43,6 +43,15 @@ FIGURES: Mapping[LineMetric, Callable[[Line], int | float]] = {
 }
 """How each metric of a line follows from its sums."""
 
+QUOTIENTS: Mapping[LineMetric, tuple[str, str]] = {
+    "bounce_rate": ("bounces", "sessions"),
+    "avg_session_duration": ("duration_s", "sessions"),
+    "views_per_session": ("session_pageviews", "sessions"),
+    "avg_time_on_page": ("time_on_page_s", "pageviews"),
+    "avg_scroll_depth": ("scroll_depth", "pageviews"),
+}
+"""The metrics by which lines are sorted before they are rounded, as parts of a whole."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sort:

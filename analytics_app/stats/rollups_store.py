@@ -3,14 +3,22 @@
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Integer, Select, bindparam, func, literal, select
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Integer, Select, bindparam, func, literal, select, true
 
 from analytics_app.db import Time
 from analytics_app.stats.groups_store import bucket
 from analytics_app.stats.models import TrafficRollupRow
-from analytics_app.stats.selection_store import EVENTS, EVERYTHING, SESSIONS, Selection, happened, started
+from analytics_app.stats.selection_store import (
+    EVENTS,
+    EVERYTHING,
+    SESSIONS,
+    Selection,
+    happened,
+    started,
+    under_way,
+)
 from analytics_app.stats.sums_store import IS_PAGEVIEW, added_up, arm
 from analytics_app.stats.zones import quarter_ceil, quarter_floor
 
@@ -19,25 +27,34 @@ Stretch = tuple[datetime, datetime]
 ADDITIVE = ("pageviews", "events", "sessions", "bounces", "duration_s", "session_pageviews")
 
 
-def total(website_id: int, start: datetime, end: datetime) -> tuple[Any, dict[str, Any]]:
-    """A query for the additive sums of `[start, end)`, and its parameters.
+def total(
+    website_id: int, start: datetime, end: datetime, *, visitors: Literal["who", "visitors"] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """A query for the additive sums of `[start, end)`, and its parameters; the row, if any, has nulls for what is not.
 
+    Asked for `visitors` there is a row, with their number under that name, or for `who` their numbers.
     Putting such a query together takes longer than answering it; those of one shape are made once.
     """
     whole, edges = _stretches(start, end)
-    moments = [moment for stretch in (*whole, *edges) for moment in stretch]
-    return _query_of_shape(len(whole), len(edges)), {
+    moments = [moment for stretch in ((start, end), *whole, *edges) for moment in stretch]
+    return _query_of_shape(len(whole), len(edges), visitors), {
         "website_id": website_id,
         **{f"at_{number}": moment for number, moment in enumerate(moments)},
     }
 
 
 @cache
-def _query_of_shape(whole: int, edges: int) -> Any:
+def _query_of_shape(whole: int, edges: int, visitors: str | None) -> Any:
     website: Any = bindparam("website_id", type_=Integer)
-    moments: list[Any] = [bindparam(f"at_{number}", type_=Time) for number in range(2 * (whole + edges))]
-    stretches = list(zip(moments[::2], moments[1::2], strict=True))
-    return select(_added_up(website, stretches[:whole], stretches[whole:], None))
+    moments: list[Any] = [bindparam(f"at_{number}", type_=Time) for number in range(2 * (1 + whole + edges))]
+    (start, end), *stretches = zip(moments[::2], moments[1::2], strict=True)
+    sums = _added_up(website, stretches[:whole], stretches[whole:], None)
+    if visitors is None:
+        return select(sums)
+    seen = select(SESSIONS.c.visitor).where(under_way(website, start, end)).distinct().subquery()
+    number = func.array_agg(seen.c.visitor, type_=ARRAY(BigInteger)) if visitors == "who" else func.count()
+    told = select(number.label(visitors)).select_from(seen).subquery()
+    return select(told, *(sums.c[name] for name in ADDITIVE)).select_from(told.outerjoin(sums, true()))
 
 
 def rolled_up(website_id: int, start: datetime, end: datetime, starts: Sequence[datetime]) -> Any:

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from analytics_app.arrays import instants, numbers
 from analytics_app.db import driver_of
 from analytics_app.stats.column_counting import Asked, Must
 from analytics_app.stats.columns_store import column_sums, days_with_columns
@@ -165,10 +166,11 @@ async def sealed_sums(
     if isinstance(wanted, SoughtColumns):
         return await column_sums(db, website_id, wanted.asked, pieces)
     driver = await driver_of(db)
-    condition, values = "", []
+    condition = ""
+    values: list[str] = []
     if wanted.values is not None:
         condition = "AND c.value <> ALL(%s::int[])" if wanted.but else "AND c.value = ANY(%s::int[])"
-        values.append(list(wanted.values))
+        values.append(numbers(wanted.values))
     async with driver.cursor(binary=True) as cursor:
         await cursor.execute(
             f"SELECT {'c.value' if by_value else 'p.grp'}, array_agg(c.visitors), {_ADDED} "
@@ -176,9 +178,9 @@ async def sealed_sums(
             "JOIN sealed_sums c ON c.website_id = %s AND c.dimension = %s AND c.span = p.span AND c.start = p.start "
             f"{condition} GROUP BY 1",
             (
-                [number for number, _ in pieces],
-                [piece.span for _, piece in pieces],
-                [piece.start for _, piece in pieces],
+                numbers(number for number, _ in pieces),
+                numbers(piece.span for _, piece in pieces),
+                instants(piece.start for _, piece in pieces),
                 website_id,
                 wanted.dimension,
                 *values,

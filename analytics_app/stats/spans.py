@@ -120,8 +120,7 @@ def cover(start: datetime, end: datetime, spans: tuple[int, ...], sealed: Abstra
 
 def _longest(at: int, last: int, spans: tuple[int, ...], sealed: AbstractSet[Piece]) -> Piece | None:
     for span in spans:
-        piece = Piece(span, at)
-        if at % span == 0 and at + span <= last and _is_sealed(piece, spans, sealed):
+        if at % span == 0 and at + span <= last and _is_sealed(piece := Piece(span, at), spans, sealed):
             return piece
     return None
 

@@ -67,11 +67,8 @@ async def _totals_from_rows(
     if not selection.is_everything:
         query = select(sums(website_id, start, end, selection, WHOLE, who=who))
         return dict((await db.execute(query)).mappings().one_or_none() or {})
-    row = (await db.execute(*total(website_id, start, end))).mappings().one_or_none()
-    visitors = select(SESSIONS.c.visitor).where(under_way(website_id, start, end)).distinct().subquery()
-    counted = func.array_agg(visitors.c.visitor, type_=ARRAY(BigInteger)) if who else func.count()
-    answer = (await db.execute(select(counted).select_from(visitors))).scalar_one()
-    return {**(row or {}), "who" if who else "visitors": answer}
+    asked = total(website_id, start, end, visitors="who" if who else "visitors")
+    return dict((await db.execute(*asked)).mappings().one())
 
 
 async def visitors_between(

@@ -34,8 +34,10 @@ class Tally:
         self.unread.extend(unread)
 
     def seen(self) -> Visitors:
-        """Every visitor."""
-        return united([*self.visitors, *map(read, self.unread)])
+        """Every visitor. Asked again, they are there."""
+        whole = united([*self.visitors, *map(read, self.unread)])
+        self.visitors, self.unread = [whole], []
+        return whole
 
     def add_row(self, row: Mapping[str, Any]) -> None:
         """Add a row of sums counted from rows, with its visitors' numbers in `who`."""

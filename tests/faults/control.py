@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psycopg
+
 from tests.faults.compare import differences
 from tests.faults.hits import hit, record, sent_again, session_of
 from tests.faults.load import Journal, Sent
@@ -155,8 +157,11 @@ class Control:
         await asyncio.to_thread(process.wait, 40)
 
     async def is_drained(self) -> bool:
-        """Whether everything in its topic is stored."""
-        positions = await self.rig.positions(self.topic)
+        """Whether everything in its topic is stored; it is not while Postgres comes up again."""
+        try:
+            positions = await self.rig.positions(self.topic)
+        except psycopg.OperationalError:
+            return False
         if not all(positions[partition] >= self.put for partition in range(PARTITIONS)):
             return False
         told = f"{self.app_id}-visitor-events"
