@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import func, select
+from sqlalchemy import ARRAY, Integer, bindparam, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from analytics_app.arrays import instants, numbers, texts
-from analytics_app.db import driver_of
+from analytics_app.db import Time, driver_of
 from analytics_app.realtime.models import LiveRemovalRow, LiveViewRow
 from analytics_app.records import Active
 from analytics_app.sessions.models import SessionRow, TermRow
@@ -44,22 +44,23 @@ async def put_views(
     )
 
 
+_VIEWS = select(LiveViewRow.website_id, LiveViewRow.view, LiveViewRow.changes_at).where(
+    LiveViewRow.website_id == func.any(bindparam("website_ids", type_=ARRAY(Integer)))
+)
+
+
 async def views_of(
     db: AsyncConnection, website_ids: Iterable[int]
 ) -> dict[int, tuple[dict[str, Any], datetime | None]]:
     """The views written of those websites, as (view, when it changes next); one never seen is missing."""
-    rows = await db.execute(
-        select(LiveViewRow.website_id, LiveViewRow.view, LiveViewRow.changes_at).where(
-            LiveViewRow.website_id.in_(list(website_ids))
-        )
-    )
+    rows = await db.execute(_VIEWS, {"website_ids": list(website_ids)})
     return {row.website_id: (row.view, row.changes_at) for row in rows}
 
 
-async def active_from_rows(db: AsyncConnection, website_id: int, since: datetime) -> list[Active]:
-    """The visitors of a website with activity at or after `since`, each by its latest session; from the rows alone."""
+def _active() -> Any:
     path, country = TermRow.__table__.alias("path"), TermRow.__table__.alias("country")
-    rows = await db.execute(
+    since = bindparam("since", type_=Time)
+    return (
         select(
             SessionRow.visitor,
             SessionRow.last_at,
@@ -70,12 +71,20 @@ async def active_from_rows(db: AsyncConnection, website_id: int, since: datetime
         .outerjoin(path, path.c.id == SessionRow.exit_path)
         .outerjoin(country, country.c.id == SessionRow.country)
         .where(
-            SessionRow.website_id == website_id,
+            SessionRow.website_id == bindparam("website_id"),
             SessionRow.started_at >= since - LONGEST_SESSION,
             SessionRow.last_at >= since,
         )
         .order_by(SessionRow.visitor, SessionRow.last_at.desc())
     )
+
+
+_ACTIVE = _active()
+
+
+async def active_from_rows(db: AsyncConnection, website_id: int, since: datetime) -> list[Active]:
+    """The visitors of a website with activity at or after `since`, each by its latest session; from the rows alone."""
+    rows = await db.execute(_ACTIVE, {"website_id": website_id, "since": since})
     return [Active(row.visitor, round(row.last_at.timestamp() * 1000), row.path, row.country) for row in rows]
 
 
