@@ -107,8 +107,6 @@ _FOR_SUMS = text(
     # list of numbers compares each row with each of them (12 s where the plan for this list takes 0.5 s).
     "SELECT set_config('jit', 'off', true), set_config('work_mem', '64MB', true),"
     " set_config('plan_cache_mode', 'force_custom_plan', true),"
-    # To start a second process for a question takes longer than a sum over some thousand rows does.
-    " set_config('parallel_setup_cost', '20000', true),"
     # Nobody waits for who only reads, and a recount in Python may take long between two questions.
     " set_config('idle_in_transaction_session_timeout', '600000', true)"
 )
