@@ -99,6 +99,10 @@ async def series(
     for since, until in gaps:
         within = [start for start in buckets.starts if since < start < until]
         before = bisect_right(buckets.starts, since) - 1
+        if not within:
+            row = await _totals_from_rows(db, website_id, since, until, selection, who=True)
+            tallies.setdefault(before + 1, Tally()).add_row(row)
+            continue
         part = Buckets([], [since, *within], until)
         rows = await series_from_rows(db, website_id, part, selection, wanted, who=True)
         for number, row in rows.items():
