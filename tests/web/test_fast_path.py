@@ -324,13 +324,13 @@ async def test_a_server_that_stops_answers_the_hits_that_wait(server, route):
         await stopping
 
 
-@pytest.mark.parametrize("server", [{"keepalive_timeout": 0.3}], indirect=True, ids=["0.3 s"])
+@pytest.mark.parametrize("server", [{"keepalive_timeout": 1.0}], indirect=True, ids=["1 s"])
 async def test_a_connection_in_use_is_not_closed_as_idle(route, server):
     async with connected(server) as (reader, writer):
         for number in range(6):
             writer.write(request("/fast", str(number).encode()))
             await until(lambda count=number + 1: len(route.waits) == count)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.25)
             route.waits[-1].set_result(None)
             assert (await answer(reader))[2]["event_id"] == number
         assert await asyncio.wait_for(reader.read(), WITHIN_S) == b""  # idle at last, it is closed
