@@ -290,7 +290,7 @@ async def test_bad_hits_of_every_sort_among_good_ones_are_each_set_aside(worker,
     for number, one in enumerate(bad):
         mixed.insert(number * 5, one)
     nan = encode(hit(1, properties={"a": 5.0})).replace(b"5.0", b"NaN")
-    deep = encode(hit(1)).replace(b'{"t"', b'{"x":' + b"[" * 2000 + b"]" * 2000 + b',"t"')
+    deep = encode(hit(1)).replace(b'{"t"', b'{"x":' + b"[" * 50_000 + b"]" * 50_000 + b',"t"')
     record = make_record(0, *mixed)
     value = record.value.replace(b'"hits":[', b'"hits":[%b,%b,' % (nan, deep))
     await worker.store([Record(0, 0, value), Record(0, 1, b"\xff\0"), Record(0, 2, b""), make_record(3, hit(50))])
